@@ -1,0 +1,26 @@
+//! How a model is loaded.
+
+use clap::Args;
+
+use super::values;
+
+/// Options of every command that runs a model.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Loading")]
+pub struct LoadArgs {
+    /// Positions of the context [default: as many as the model and the memory allow]
+    #[arg(short, long, value_name = "N", value_parser = values::positive)]
+    pub context: Option<usize>,
+    /// Threads [default: one for each core]
+    #[arg(short, long, value_name = "N", value_parser = values::positive)]
+    pub threads: Option<usize>,
+    /// Compute with f32 activations instead of int8: slower, for comparison
+    #[arg(long)]
+    pub precise: bool,
+    /// Instruction set: portable, avx2, avx-vnni or avx512 [default: the best of this machine]
+    #[arg(long, value_name = "ISA", value_parser = values::isa)]
+    pub isa: Option<tessera_cpu::Level>,
+    /// Memory the model may use, such as 800M or 4G [default: what is free, less a reserve]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub memory: Option<u64>,
+}

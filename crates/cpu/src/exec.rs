@@ -1,0 +1,236 @@
+//! A compiled model: its memory, and the door to a step.
+
+use std::{
+    cell::UnsafeCell,
+    sync::{Arc, atomic::AtomicUsize, atomic::Ordering::Relaxed},
+};
+
+use tessera_graph::{
+    BackendError, Batch, Executable, Graph, KvType, Limits, MemoryReport, NO_PAGE, Op, Sampled,
+    Weights, plan,
+};
+
+use crate::{
+    Cpu, Level,
+    kernels::{
+        attention::{GROUP, SPLIT},
+        sample,
+    },
+    kv::{self, Layer, Pages},
+    load::Loaded,
+    lower::{Lower, Program, acts_bytes},
+    pool::Pool,
+    region::Region,
+    step::Step,
+};
+
+/// Sequences whose attention may be divided among threads at full context, all splits stored.
+const DIVIDED: usize = 4;
+
+/// A compiled model with its pages.
+pub(crate) struct Model {
+    graph: Arc<Graph>,
+    limits: Limits,
+    pub(crate) level: Level,
+    pub(crate) precise: bool,
+    pub(crate) pool: Pool,
+    pub(crate) program: Program,
+    loaded: Loaded,
+    arena: Region,
+    acts: Region,
+    pub(crate) kv: KvType,
+    pages: Vec<Pages>,
+    pub(crate) partials: Partials,
+    /// How much of each instruction has been taken.
+    pub(crate) taken: Vec<AtomicUsize>,
+    pub(crate) locals: Vec<Local>,
+    /// For each row of the step: its run.
+    pub(crate) run_of: Vec<u32>,
+    /// For each entry of the batch's page tables: its address.
+    pub(crate) addresses: Vec<*mut u8>,
+}
+
+// SAFETY: the raw addresses point into memory that the model owns.
+unsafe impl Send for Model {}
+// SAFETY: shared only within a step, whose threads write disjoint parts.
+unsafe impl Sync for Model {}
+
+/// Room for the splits of queries whose attention is divided among threads.
+pub(crate) struct Partials {
+    /// `[capacity, dim]`.
+    pub values: *mut f32,
+    /// `[capacity, 2]`: largest and sum.
+    pub heads: *mut f32,
+    pub capacity: usize,
+    pub dim: usize,
+    region: Region,
+}
+
+/// Working memory of one thread.
+pub(crate) struct Local(UnsafeCell<Scratch>);
+
+// SAFETY: thread `i` of a step alone touches local `i`.
+unsafe impl Sync for Local {}
+
+pub(crate) struct Scratch {
+    /// A row of activations.
+    pub row: Vec<f32>,
+    /// Values of two groups of queries.
+    pub attention: Vec<f32>,
+    pub sample: sample::Scratch,
+}
+
+impl Local {
+    /// The thread's memory.
+    ///
+    /// # Safety
+    /// Only the thread this local belongs to calls this, and holds one reference at a time.
+    #[allow(clippy::mut_from_ref)] // that is what the cell is for
+    pub unsafe fn get(&self) -> &mut Scratch {
+        // SAFETY: the caller's.
+        unsafe { &mut *self.0.get() }
+    }
+}
+
+impl Model {
+    pub fn new(
+        graph: Arc<Graph>,
+        weights: Weights,
+        limits: &Limits,
+        cpu: &Cpu,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, BackendError> {
+        let plan = plan(&graph, limits);
+        let groups = graph.page_groups();
+        let (layers, pages) = kv::layout(&graph, &groups, limits.kv);
+        let arena = Region::new(plan.bytes, "intermediates")?;
+        let acts = Region::new(acts_bytes(&graph, limits), "activations")?;
+        let partials = Partials::new(&graph, &layers, limits)?;
+        let pool = Pool::new(cpu.threads)
+            .map_err(|_| BackendError::Memory { bytes: 0, what: "threads of the pool" })?;
+        let loaded = Loaded::new(&graph, weights, cpu.threads, progress)?;
+        let lower = Lower {
+            graph: &graph,
+            plan: &plan,
+            limits,
+            loaded: &loaded,
+            layers: &layers,
+            arena: &arena,
+            acts: acts.at(0),
+            precise: cpu.precise,
+        };
+        let program = lower.program()?;
+        let local = || {
+            Local(UnsafeCell::new(Scratch {
+                row: vec![0.0; program.widest],
+                attention: vec![0.0; 2 * GROUP * partials.dim],
+                sample: sample::Scratch::new(graph.vocab()),
+            }))
+        };
+        let tables = limits.runs * groups.len() * (limits.context / tessera_graph::PAGE + 1);
+        Ok(Self {
+            limits: limits.clone(),
+            level: cpu.level,
+            precise: cpu.precise,
+            taken: program.instructions.iter().map(|_| AtomicUsize::new(0)).collect(),
+            locals: (0..cpu.threads).map(|_| local()).collect(),
+            run_of: Vec::with_capacity(limits.tokens),
+            // an address for each page of every run at full context would be too much to set aside
+            addresses: Vec::with_capacity(tables.min(1 << 16)),
+            graph,
+            pool,
+            program,
+            loaded,
+            arena,
+            acts,
+            kv: limits.kv,
+            pages,
+            partials,
+        })
+    }
+
+    /// Resolves what the step's threads look up: runs of rows, addresses of pages.
+    fn prepare(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        self.run_of.clear();
+        for (i, run) in batch.runs.iter().enumerate() {
+            self.run_of.extend((0..run.len).map(|_| i as u32));
+        }
+        self.addresses.clear();
+        self.addresses.resize(batch.pages.len(), std::ptr::null_mut());
+        for run in &batch.runs {
+            for (group, pages) in self.pages.iter().enumerate() {
+                let (start, len) = batch.tables[run.tables as usize + group];
+                for i in start as usize..(start + len) as usize {
+                    let page = batch.pages[i];
+                    if page != NO_PAGE {
+                        self.addresses[i] = pages.address(page).ok_or_else(|| {
+                            BackendError::Batch(format!("page {page} of group {group}; {} exist", pages.len()))
+                        })?;
+                    }
+                }
+            }
+        }
+        for taken in &self.taken {
+            taken.store(0, Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl Partials {
+    fn new(graph: &Graph, layers: &[Layer], limits: &Limits) -> Result<Self, BackendError> {
+        let dim = layers.iter().map(|l| l.dim).max().unwrap_or(0);
+        let heads = graph.nodes.iter().map(|n| match &n.op {
+            Op::Attend(a) => a.heads,
+            _ => 0,
+        });
+        let capacity = DIVIDED * heads.max().unwrap_or(0) * limits.context.div_ceil(SPLIT);
+        let region = Region::new(capacity * (dim + 2) * size_of::<f32>(), "attention splits")?;
+        Ok(Self {
+            values: region.at(0).cast(),
+            heads: region.at(capacity * dim * size_of::<f32>()).cast(),
+            capacity,
+            dim,
+            region,
+        })
+    }
+}
+
+impl Executable for Model {
+    fn grow(&mut self, group: usize, pages: usize) -> Result<(), BackendError> {
+        match self.pages.get_mut(group) {
+            Some(group) => group.grow(pages),
+            None => Err(BackendError::Batch(format!("no page group {group}"))),
+        }
+    }
+
+    fn page_bytes(&self, group: usize) -> usize {
+        self.pages.get(group).map_or(0, |g| g.bytes)
+    }
+
+    fn step(&mut self, batch: &Batch, sampled: &mut Vec<Sampled>) -> Result<(), BackendError> {
+        batch.check(&self.graph, &self.limits)?;
+        self.prepare(batch)?;
+        sampled.resize_with(batch.outputs.len(), Sampled::default);
+        let step = Step::new(self, batch, sampled);
+        self.pool
+            .run(&|thread| step.run(thread))
+            .map_err(|_| BackendError::Batch("a thread of the step panicked; its results are void".into()))
+    }
+
+    fn read_logits(&self, output: usize, logits: &mut [f32]) {
+        let slot = self.program.logits;
+        assert!(output < self.limits.outputs && logits.len() == slot.width, "output {output}");
+        // SAFETY: the arena holds a row of `width` for each output, and no step is running.
+        unsafe { std::ptr::copy_nonoverlapping(slot.row(output), logits.as_mut_ptr(), slot.width) };
+    }
+
+    fn memory(&self) -> MemoryReport {
+        MemoryReport {
+            weights: self.loaded.bytes(),
+            arena: self.arena.len() + self.acts.len() + self.partials.region.len(),
+            pages: self.pages.iter().map(|g| g.bytes * g.len()).sum(),
+        }
+    }
+}
+

@@ -1,0 +1,132 @@
+//! AVX-512: one register is one vector.
+
+use std::arch::x86_64::*;
+
+use super::{Isa, Kernel};
+
+/// AVX-512 F, BW, VL, DQ and VNNI.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512;
+
+/// Runs a kernel compiled for this instruction set.
+///
+/// # Safety
+/// The machine has it; the kernel's own conditions hold.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: the features are enabled here; the rest is the caller's.
+    unsafe { kernel.run::<Avx512>() }
+}
+
+/// Defines functions that only wrap intrinsics.
+macro_rules! ops {
+    ($(fn $name:ident $(<const $g:ident: $gt:ty>)? ($($arg:ident: $ty:ty),*) $(-> $ret:ty)? $body:block)*) => {
+        $(#[inline(always)]
+        unsafe fn $name $(<const $g: $gt>)? ($($arg: $ty),*) $(-> $ret)? {
+            // SAFETY: the trait's condition: the machine has the instruction set and pointers are good.
+            unsafe { $body }
+        })*
+    };
+}
+
+impl Isa for Avx512 {
+    type F = __m512;
+    type I = __m512i;
+    type B = __m512i;
+    const SIZES: usize = 8 | 4 | 2;
+
+    ops! {
+        fn splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
+        fn load(p: *const f32) -> __m512 { _mm512_loadu_ps(p) }
+        fn store(p: *mut f32, x: __m512) { _mm512_storeu_ps(p, x) }
+        fn add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
+        fn sub(a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
+        fn mul(a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }
+        fn div(a: __m512, b: __m512) -> __m512 { _mm512_div_ps(a, b) }
+        fn fma(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
+        fn max(a: __m512, b: __m512) -> __m512 { _mm512_max_ps(a, b) }
+        fn min(a: __m512, b: __m512) -> __m512 { _mm512_min_ps(a, b) }
+        fn abs(x: __m512) -> __m512 { _mm512_abs_ps(x) }
+        fn select_gt(a: __m512, b: __m512, yes: __m512, no: __m512) -> __m512 {
+            _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), yes)
+        }
+        fn keep(x: __m512, lo: usize, hi: usize, other: f32) -> __m512 {
+            let mask = ((1u32 << hi) - 1) & !((1u32 << lo) - 1);
+            _mm512_mask_mov_ps(_mm512_set1_ps(other), mask as u16, x)
+        }
+        fn sum(x: __m512) -> f32 {
+            let x = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+            super::avx2::sum8(x)
+        }
+        fn largest(x: __m512) -> f32 { _mm512_reduce_max_ps(x) }
+
+        fn load_f16(p: *const u16) -> __m512 { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+        fn load_bf16(p: *const u16) -> __m512 {
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()))))
+        }
+        fn load_i8(p: *const i8) -> __m512 {
+            _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast())))
+        }
+        fn load_u8(p: *const u8) -> __m512 {
+            _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast())))
+        }
+        fn load_e8m0(p: *const u8) -> __m512 {
+            let e = _mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()));
+            // 2^-127 is subnormal: exponent field 0, mantissa one half
+            let bits = _mm512_max_epi32(_mm512_slli_epi32::<23>(e), _mm512_set1_epi32(1 << 22));
+            _mm512_castsi512_ps(bits)
+        }
+
+        fn splat_i(x: i32) -> __m512i { _mm512_set1_epi32(x) }
+        fn to_float(x: __m512i) -> __m512 { _mm512_cvtepi32_ps(x) }
+        fn round(x: __m512) -> __m512i { _mm512_cvtps_epi32(x) }
+        fn exp2_int(x: __m512i) -> __m512 {
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(x, _mm512_set1_epi32(127))))
+        }
+        fn store_i8(p: *mut i8, x: __m512i) { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(x)) }
+        fn sum_i(x: __m512i) -> i32 { _mm512_reduce_add_epi32(x) }
+
+        fn load_bytes(p: *const u8) -> __m512i { _mm512_loadu_si512(p.cast()) }
+        fn splat_byte(x: u8) -> __m512i { _mm512_set1_epi8(x as i8) }
+        fn and(a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
+        fn or(a: __m512i, b: __m512i) -> __m512i { _mm512_or_si512(a, b) }
+        fn lookup(table: __m512i, index: __m512i) -> __m512i { _mm512_shuffle_epi8(table, index) }
+        fn dot<const WIDE: bool>(acc: __m512i, a: __m512i, x: i32) -> __m512i {
+            _mm512_dpbusd_epi32(acc, a, _mm512_set1_epi32(x))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn shr<const N: i32>(a: __m512i) -> __m512i {
+        // SAFETY: the trait's condition.
+        unsafe { _mm512_srl_epi16(a, _mm_cvtsi32_si128(N)) }
+    }
+
+    #[inline(always)]
+    unsafe fn shl<const N: i32>(a: __m512i) -> __m512i {
+        // SAFETY: the trait's condition.
+        unsafe { _mm512_sll_epi16(a, _mm_cvtsi32_si128(N)) }
+    }
+
+    #[inline(always)]
+    unsafe fn byte<const K: i32>(a: __m512i) -> __m512 {
+        // SAFETY: the trait's condition.
+        unsafe {
+            let lane = _mm512_srl_epi32(a, _mm_cvtsi32_si128(8 * K));
+            _mm512_cvtepi32_ps(_mm512_and_si512(lane, _mm512_set1_epi32(0xff)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn byte_e4m3<const K: i32>(a: __m512i) -> __m512 {
+        // SAFETY: the trait's condition.
+        unsafe {
+            let lane = _mm512_srl_epi32(a, _mm_cvtsi32_si128(8 * K));
+            let sign = _mm512_slli_epi32::<24>(_mm512_and_si512(lane, _mm512_set1_epi32(0x80)));
+            let magnitude = _mm512_slli_epi32::<20>(_mm512_and_si512(lane, _mm512_set1_epi32(0x7f)));
+            // read with f32's exponent bias (127 for 7) the value is 2^-120 of what is meant
+            let small = _mm512_castsi512_ps(_mm512_or_si512(sign, magnitude));
+            _mm512_mul_ps(small, _mm512_set1_ps(super::portable::TWO_120))
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Dot products of a tile's 16 rows with `M` rows of activations: one generic body for integer codes with
+//! int8 activations, one for codes with f32 activations, one for plain floats.
+//!
+//! Sums run in one fixed order, along the columns, whatever `M` is: a row's result is the same bits in any
+//! company.
+
+use super::{acts::Acts, codes::Unpack, scales::Expanded};
+use crate::{
+    isa::{Isa, LANES},
+    tile::{BLOCK, CHUNK, Tiles},
+};
+
+/// How a tile is multiplied with `M` rows of activations.
+pub(super) trait Dot {
+    /// Numbers of rows that are worth taking at once, besides one: a sum of powers of two.
+    const SIZES: usize;
+
+    /// 16 outputs for each of rows `row .. row + M`.
+    ///
+    /// # Safety
+    /// Tile `tile` of `w` is packed and of this kind, the activations are prepared for it, and the machine
+    /// has `S`.
+    unsafe fn tile<S: Isa, const M: usize>(w: &Tiles, tile: usize, acts: &Acts, row: usize) -> [S::F; M];
+}
+
+/// Calls `body(codes, first block, blocks, scales)` for each chunk of a tile.
+///
+/// # Safety
+/// As for [`Dot::tile`].
+#[inline(always)]
+unsafe fn chunks<S: Isa, U: Unpack>(
+    w: &Tiles,
+    tile: usize,
+    mut body: impl FnMut(*const u8, usize, usize, &Expanded),
+) {
+    let mut expanded = Expanded::new();
+    let mut p: *const u8 = w.tile(tile);
+    let total = w.blocks();
+    let mut first = 0;
+    while first < total {
+        let blocks = CHUNK.min(total - first);
+        // SAFETY: `p` walks the tile chunk by chunk, as it was laid out.
+        unsafe {
+            expanded.fill::<S>(w, p, blocks);
+            p = p.add(w.scale_bytes(blocks));
+            body(p, first, blocks, &expanded);
+            p = p.add(blocks * U::BYTES);
+        }
+        first += blocks;
+    }
+}
+
+/// Integer codes with int8 activations; `SMALL` for groups of 16.
+pub(super) struct Int<U, const SMALL: bool>(std::marker::PhantomData<U>);
+
+impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
+    const SIZES: usize = 8 | 4 | 2;
+
+    #[inline(always)]
+    unsafe fn tile<S: Isa, const M: usize>(w: &Tiles, tile: usize, acts: &Acts, row: usize) -> [S::F; M] {
+        // SAFETY: all offsets stay within the tile and the prepared rows.
+        unsafe {
+            let mut acc = [S::splat(0.0); M];
+            let table = S::load_bytes(w.table.as_ptr());
+            let (zero, has_bias) = (-w.zero, w.has_bias());
+            let scales_row = acts.width / BLOCK;
+            let q0 = acts.q.add(row * acts.width);
+            let s0 = acts.scale.add(row * scales_row);
+            let i0 = acts.isum.add(row * 2 * scales_row);
+            let f0 = acts.fsum.add(row * 2 * scales_row);
+            chunks::<S, U>(w, tile, |codes, first, blocks, scales| {
+                for b in 0..blocks {
+                    let c = U::unpack::<S>(codes.add(b * U::BYTES), table);
+                    let block = first + b;
+                    for m in 0..M {
+                        let q = q0.add(m * acts.width + block * BLOCK).cast::<i32>();
+                        let scale = S::splat(*s0.add(m * scales_row + block));
+                        let isum = i0.add(m * 2 * scales_row + 2 * block);
+                        let fsum = f0.add(m * 2 * scales_row + 2 * block);
+                        let x = |j: usize| q.add(j).read_unaligned();
+                        if SMALL {
+                            for h in 0..2 {
+                                let mut sum = S::splat_i(zero * *isum.add(h));
+                                for j in 0..4 {
+                                    sum = S::dot::<true>(sum, c[4 * h + j], x(4 * h + j));
+                                }
+                                let sum = S::mul(S::to_float(sum), scale);
+                                acc[m] = S::fma(sum, S::load(scales.scale[2 * b + h].as_ptr()), acc[m]);
+                                if has_bias {
+                                    let bias = S::load(scales.bias[2 * b + h].as_ptr());
+                                    acc[m] = S::fma(S::splat(*fsum.add(h)), bias, acc[m]);
+                                }
+                            }
+                        } else {
+                            let mut sum = S::splat_i(zero * (*isum + *isum.add(1)));
+                            for j in 0..8 {
+                                sum = dot::<S, U>(sum, c[j], x(j));
+                            }
+                            let sum = S::mul(S::to_float(sum), scale);
+                            acc[m] = S::fma(sum, S::load(scales.scale[b].as_ptr()), acc[m]);
+                            if has_bias {
+                                let bias = S::load(scales.bias[b].as_ptr());
+                                acc[m] = S::fma(S::splat(*fsum + *fsum.add(1)), bias, acc[m]);
+                            }
+                        }
+                    }
+                }
+            });
+            acc
+        }
+    }
+}
+
+/// [`Isa::dot`] with the width that the codes need.
+///
+/// # Safety
+/// The machine has `S`.
+#[inline(always)]
+unsafe fn dot<S: Isa, U: Unpack>(sum: S::I, codes: S::B, x: i32) -> S::I {
+    // SAFETY: the caller vouches for the machine.
+    unsafe { if U::WIDE { S::dot::<true>(sum, codes, x) } else { S::dot::<false>(sum, codes, x) } }
+}
+
+/// Codes with f32 activations; `SMALL` for groups of 16.
+pub(super) struct Exact<U, const SMALL: bool>(std::marker::PhantomData<U>);
+
+impl<U: Unpack, const SMALL: bool> Dot for Exact<U, SMALL> {
+    const SIZES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn tile<S: Isa, const M: usize>(w: &Tiles, tile: usize, acts: &Acts, row: usize) -> [S::F; M] {
+        // SAFETY: all offsets stay within the tile and the prepared rows.
+        unsafe {
+            let mut acc = [S::splat(0.0); M];
+            let table = S::load_bytes(w.table.as_ptr());
+            let zero = S::splat(w.zero as f32);
+            let has_bias = w.has_bias();
+            let sums_row = acts.width / LANES;
+            let steps = if SMALL { 2 } else { 1 };
+            chunks::<S, U>(w, tile, |codes, first, blocks, scales| {
+                for b in 0..blocks {
+                    let c = U::unpack::<S>(codes.add(b * U::BYTES), table);
+                    let block = first + b;
+                    for h in 0..steps {
+                        let mut part = [[S::splat(0.0); 4]; M];
+                        for j in 8 / steps * h..8 / steps * (h + 1) {
+                            let x = acts.x.add(row * acts.width + block * BLOCK + 4 * j);
+                            let w4 = columns::<S, U>(c[j], zero);
+                            for m in 0..M {
+                                let x = x.add(m * acts.width);
+                                for k in 0..4 {
+                                    part[m][k] = S::fma(w4[k], S::splat(*x.add(k)), part[m][k]);
+                                }
+                            }
+                        }
+                        let step = steps * b + h;
+                        let scale = S::load(scales.scale[step].as_ptr());
+                        for m in 0..M {
+                            let p = part[m];
+                            let sum = S::add(S::add(p[0], p[1]), S::add(p[2], p[3]));
+                            acc[m] = S::fma(sum, scale, acc[m]);
+                            if has_bias {
+                                let fsum = acts.fsum.add((row + m) * sums_row + 2 * block);
+                                let fsum = if SMALL { *fsum.add(h) } else { *fsum + *fsum.add(1) };
+                                let bias = S::load(scales.bias[step].as_ptr());
+                                acc[m] = S::fma(S::splat(fsum), bias, acc[m]);
+                            }
+                        }
+                    }
+                }
+            });
+            acc
+        }
+    }
+}
+
+/// The four columns of a k-step as floats.
+///
+/// # Safety
+/// The machine has `S`.
+#[inline(always)]
+unsafe fn columns<S: Isa, U: Unpack>(c: S::B, zero: S::F) -> [S::F; 4] {
+    // SAFETY: the caller vouches for the machine.
+    unsafe {
+        if U::FLOAT {
+            return [
+                S::byte_e4m3::<0>(c),
+                S::byte_e4m3::<1>(c),
+                S::byte_e4m3::<2>(c),
+                S::byte_e4m3::<3>(c),
+            ];
+        }
+        [
+            S::sub(S::byte::<0>(c), zero),
+            S::sub(S::byte::<1>(c), zero),
+            S::sub(S::byte::<2>(c), zero),
+            S::sub(S::byte::<3>(c), zero),
+        ]
+    }
+}
+
+/// Plain floats with f32 activations.
+pub(super) struct Dense<const KIND: u8>;
+
+/// `Dense<F32>` and so on: the float type as a constant.
+pub(super) const F32: u8 = 0;
+pub(super) const F16: u8 = 1;
+pub(super) const BF16: u8 = 2;
+
+impl<const KIND: u8> Dot for Dense<KIND> {
+    const SIZES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn tile<S: Isa, const M: usize>(w: &Tiles, tile: usize, acts: &Acts, row: usize) -> [S::F; M] {
+        // SAFETY: all offsets stay within the tile and the prepared rows.
+        unsafe {
+            let p: *const u8 = w.tile(tile);
+            let x = acts.x.add(row * acts.width);
+            let column = |k: usize| match KIND {
+                F32 => S::load(p.cast::<f32>().add(k * LANES)),
+                F16 => S::load_f16(p.cast::<u16>().add(k * LANES)),
+                _ => S::load_bf16(p.cast::<u16>().add(k * LANES)),
+            };
+            // four sums in turn, so that additions overlap; joined in one fixed order
+            let mut part = [[S::splat(0.0); 4]; M];
+            let whole = w.cols / 4 * 4;
+            for k in (0..whole).step_by(4) {
+                for i in 0..4 {
+                    let w = column(k + i);
+                    for m in 0..M {
+                        part[m][i] = S::fma(w, S::splat(*x.add(m * acts.width + k + i)), part[m][i]);
+                    }
+                }
+            }
+            for k in whole..w.cols {
+                let w = column(k);
+                for m in 0..M {
+                    part[m][0] = S::fma(w, S::splat(*x.add(m * acts.width + k)), part[m][0]);
+                }
+            }
+            let mut acc = [S::splat(0.0); M];
+            for m in 0..M {
+                let p = part[m];
+                acc[m] = S::add(S::add(p[0], p[1]), S::add(p[2], p[3]));
+            }
+            acc
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Matrix products over a range of tiles, with what follows the product.
+
+use tessera_graph::Activation;
+use tessera_quant::{Codes, Float};
+
+use super::{
+    acts::Acts,
+    codes::{Bits, E4m3, Table, Unpack},
+    dot::{BF16, Dense, Dot, Exact, F16, F32, Int},
+    math::{activate, load_some, store_some},
+};
+use crate::{
+    isa::{Isa, Kernel, LANES, Level},
+    tile::Tiles,
+};
+
+/// What happens to a product before it is stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Finish {
+    /// Store it.
+    Store,
+    /// Add the row at this address, of the same width as the output.
+    Add(*const f32),
+    /// Store `activation(what is stored there already) * product`.
+    Gate(Activation),
+}
+
+/// One matrix applied to prepared activations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Product<'a> {
+    /// The matrix.
+    pub weight: &'a Tiles,
+    /// `[out]`.
+    pub bias: Option<*const f32>,
+    /// Prepared rows.
+    pub acts: Acts,
+    /// How many.
+    pub rows: usize,
+    /// `[rows, out]`.
+    pub out: *mut f32,
+    /// What follows.
+    pub finish: Finish,
+}
+
+/// Rows of activations that stay in the second-level cache while a range of tiles passes over them.
+const ROW_BLOCK: usize = 64;
+
+impl Product<'_> {
+    /// Whether this matrix reads f32 activations rather than int8 codes.
+    pub fn wants_float(weight: &Tiles, precise: bool) -> bool {
+        precise || matches!(weight.codes, Codes::Float(_) | Codes::E4M3)
+    }
+
+    /// Computes tiles `first .. last`.
+    ///
+    /// # Safety
+    /// `level` is available; the weight is packed; activations are prepared (as [`Product::wants_float`]
+    /// says) for `rows` rows; `out`, `bias` and what `finish` reads are good for the rows and outputs of
+    /// these tiles, and nobody else touches those outputs.
+    pub unsafe fn run(&self, level: Level, precise: bool, first: usize, last: usize) {
+        // SAFETY: passed on; the kind of `Dot` follows the weight's codes.
+        unsafe {
+            match self.weight.codes {
+                Codes::Float(Float::F32) => self.with::<Dense<F32>>(level, first, last),
+                Codes::Float(Float::F16) => self.with::<Dense<F16>>(level, first, last),
+                Codes::Float(Float::BF16) => self.with::<Dense<BF16>>(level, first, last),
+                Codes::E4M3 => self.with::<Exact<E4m3, false>>(level, first, last),
+                Codes::Table4(_) => self.small::<Table>(level, precise, first, last),
+                Codes::Int { bits: 2, .. } => self.small::<Bits<2>>(level, precise, first, last),
+                Codes::Int { bits: 3, .. } => self.small::<Bits<3>>(level, precise, first, last),
+                Codes::Int { bits: 4, .. } => self.large::<Bits<4>>(level, precise, first, last),
+                Codes::Int { bits: 5, .. } => self.large::<Bits<5>>(level, precise, first, last),
+                Codes::Int { bits: 6, .. } => self.small::<Bits<6>>(level, precise, first, last),
+                Codes::Int { .. } => self.large::<Bits<8>>(level, precise, first, last),
+            }
+        }
+    }
+
+    /// Codes that exist with groups of 16 too.
+    unsafe fn small<U: Unpack>(&self, level: Level, precise: bool, first: usize, last: usize) {
+        // SAFETY: passed on.
+        unsafe {
+            match (precise, self.weight.group == 16) {
+                (false, true) => self.with::<Int<U, true>>(level, first, last),
+                (true, true) => self.with::<Exact<U, true>>(level, first, last),
+                (_, false) => self.large::<U>(level, precise, first, last),
+            }
+        }
+    }
+
+    /// Codes with groups of at least 32.
+    unsafe fn large<U: Unpack>(&self, level: Level, precise: bool, first: usize, last: usize) {
+        // SAFETY: passed on.
+        unsafe {
+            if precise {
+                self.with::<Exact<U, false>>(level, first, last)
+            } else {
+                self.with::<Int<U, false>>(level, first, last)
+            }
+        }
+    }
+
+    unsafe fn with<D: Dot>(&self, level: Level, first: usize, last: usize) {
+        // SAFETY: passed on.
+        unsafe { level.run(Range::<D> { product: self, first, last, dot: std::marker::PhantomData }) }
+    }
+}
+
+/// [`Product::run`] for one kind of [`Dot`].
+struct Range<'a, D> {
+    product: &'a Product<'a>,
+    first: usize,
+    last: usize,
+    dot: std::marker::PhantomData<D>,
+}
+
+impl<D: Dot> Kernel for Range<'_, D> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self) {
+        let rows = self.product.rows;
+        let mut row = 0;
+        while row < rows {
+            let end = rows.min(row + ROW_BLOCK);
+            for tile in self.first..self.last {
+                let mut m = row;
+                // SAFETY: rows `m ..` of each call are below `end`.
+                unsafe {
+                    // sizes that a kind or a machine has no use for are not even compiled
+                    if const { D::SIZES & S::SIZES & 8 != 0 } {
+                        while m + 8 <= end {
+                            self.block::<S, 8>(tile, m);
+                            m += 8;
+                        }
+                    }
+                    if const { D::SIZES & S::SIZES & 4 != 0 } {
+                        while m + 4 <= end {
+                            self.block::<S, 4>(tile, m);
+                            m += 4;
+                        }
+                    }
+                    if const { D::SIZES & S::SIZES & 2 != 0 } {
+                        while m + 2 <= end {
+                            self.block::<S, 2>(tile, m);
+                            m += 2;
+                        }
+                    }
+                    while m < end {
+                        self.block::<S, 1>(tile, m);
+                        m += 1;
+                    }
+                }
+            }
+            row = end;
+        }
+    }
+}
+
+impl<D: Dot> Range<'_, D> {
+    /// Rows `row .. row + M` of one tile.
+    ///
+    /// # Safety
+    /// As for [`Product::run`].
+    #[inline(always)]
+    unsafe fn block<S: Isa, const M: usize>(&self, tile: usize, row: usize) {
+        let p = self.product;
+        // SAFETY: outputs of this tile are 16, or fewer in the last; only those are touched.
+        unsafe {
+            let product = D::tile::<S, M>(p.weight, tile, &p.acts, row);
+            let (width, first) = (p.weight.rows, tile * LANES);
+            let n = LANES.min(width - first);
+            for (m, &y) in product.iter().enumerate() {
+                let at = (row + m) * width + first;
+                let mut y = y;
+                if let Some(bias) = p.bias {
+                    y = S::add(y, load_some::<S>(bias.add(first), n));
+                }
+                match p.finish {
+                    Finish::Store => {}
+                    Finish::Add(other) => y = S::add(y, load_some::<S>(other.add(at), n)),
+                    Finish::Gate(activation) => {
+                        let gate = load_some::<S>(p.out.add(at), n);
+                        y = S::mul(activate::<S>(activation, gate), y);
+                    }
+                }
+                store_some::<S>(p.out.add(at), y, n);
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Computations on one row at a time: norms, rotary embedding, pointwise functions, preparation of
+//! activations.
+
+use tessera_graph::Activation;
+
+use super::{
+    acts::Acts,
+    math::{activate, load_some, map, store_some, tanh},
+};
+use crate::isa::{Isa, Kernel, LANES};
+
+/// `out = x / sqrt(mean(x^2) + eps) * weight`, over each of `heads` equal parts of a row.
+#[derive(Clone, Copy)]
+pub(crate) struct Norm {
+    pub x: *const f32,
+    pub out: *mut f32,
+    /// `[len]`, the graph's offset already added.
+    pub weight: *const f32,
+    pub eps: f32,
+    pub heads: usize,
+    /// Elements of a head.
+    pub len: usize,
+}
+
+impl Kernel for Norm {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self) {
+        let Self { x, out, weight, eps, heads, len } = self;
+        // SAFETY: the row has `heads * len` elements, the weight `len`.
+        unsafe {
+            for h in 0..heads {
+                let (x, out) = (x.add(h * len), out.add(h * len));
+                // two sums in turn, so that additions overlap
+                let mut squares = [S::splat(0.0); 2];
+                for (n, i) in (0..len).step_by(LANES).enumerate() {
+                    let v = load_some::<S>(x.add(i), LANES.min(len - i));
+                    squares[n % 2] = S::fma(v, v, squares[n % 2]);
+                }
+                let mean = S::sum(S::add(squares[0], squares[1])) / len as f32;
+                let inverse = S::splat(1.0 / (mean + eps).sqrt());
+                for i in (0..len).step_by(LANES) {
+                    let n = LANES.min(len - i);
+                    let v = S::mul(load_some::<S>(x.add(i), n), inverse);
+                    store_some::<S>(out.add(i), S::mul(v, load_some::<S>(weight.add(i), n)), n);
+                }
+            }
+        }
+    }
+}
+
+/// Prepares one row of activations for the products that read it.
+pub(crate) struct Prepare {
+    pub x: *const f32,
+    /// Elements of the row.
+    pub cols: usize,
+    /// A norm of the whole row first; its `x` and `out` are ignored.
+    pub norm: Option<Norm>,
+    pub acts: Acts,
+    pub row: usize,
+    /// Prepare int8 codes.
+    pub int: bool,
+    /// Prepare an f32 copy.
+    pub float: bool,
+    /// `acts.width` elements of this thread's own.
+    pub scratch: *mut f32,
+}
+
+impl Kernel for Prepare {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self) {
+        let mut x = self.x;
+        // SAFETY: the row has `cols` elements, the scratch `acts.width >= cols`.
+        unsafe {
+            if let Some(norm) = self.norm {
+                Norm { x, out: self.scratch, ..norm }.run::<S>();
+                x = self.scratch;
+            }
+            if self.acts.width != self.cols {
+                if x != self.scratch {
+                    std::ptr::copy_nonoverlapping(x, self.scratch, self.cols);
+                    x = self.scratch;
+                }
+                std::ptr::write_bytes(self.scratch.add(self.cols), 0, self.acts.width - self.cols);
+            }
+            if self.int {
+                self.acts.quantize::<S>(x, self.row);
+            }
+            if self.float {
+                self.acts.copy::<S>(x, self.row, !self.int);
+            }
+        }
+    }
+}
+
+/// Rotates the first `2 * half` elements of each head: `(a, b) -> (a cos - b sin, b cos + a sin)`.
+pub(crate) struct Rope {
+    pub x: *const f32,
+    pub out: *mut f32,
+    /// `[2, half]`: cosines, then sines.
+    pub table: *const f32,
+    pub half: usize,
+    pub heads: usize,
+    pub head_dim: usize,
+}
+
+impl Kernel for Rope {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self) {
+        let Self { x, out, table, half, heads, head_dim } = self;
+        // SAFETY: the row has `heads * head_dim` elements, `2 * half <= head_dim`.
+        unsafe {
+            for h in 0..heads {
+                let (x, out) = (x.add(h * head_dim), out.add(h * head_dim));
+                for i in (0..half).step_by(LANES) {
+                    let n = LANES.min(half - i);
+                    let (a, b) = (load_some::<S>(x.add(i), n), load_some::<S>(x.add(half + i), n));
+                    let cos = load_some::<S>(table.add(i), n);
+                    let sin = load_some::<S>(table.add(half + i), n);
+                    let minus = S::sub(S::splat(0.0), sin);
+                    store_some::<S>(out.add(i), S::fma(b, minus, S::mul(a, cos)), n);
+                    store_some::<S>(out.add(half + i), S::fma(a, sin, S::mul(b, cos)), n);
+                }
+                let rest = head_dim - 2 * half;
+                if rest > 0 && x != out.cast_const() {
+                    std::ptr::copy(x.add(2 * half), out.add(2 * half), rest);
+                }
+            }
+        }
+    }
+}
+
+/// Pointwise functions of one or two rows.
+pub(crate) enum Pointwise {
+    /// `activation(a) * b`.
+    Glu(Activation),
+    /// `a + b`.
+    Add,
+    /// `a * factor`.
+    Scale(f32),
+    /// `cap * tanh(a / cap)`.
+    Softcap(f32),
+}
+
+/// A pointwise function over `n` elements; `b` is read only by functions of two rows.
+pub(crate) struct Map {
+    pub function: Pointwise,
+    pub a: *const f32,
+    pub b: *const f32,
+    pub out: *mut f32,
+    pub n: usize,
+}
+
+impl Kernel for Map {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self) {
+        let Self { function, a, b, out, n } = self;
+        // SAFETY: all three rows have `n` elements (`b` where it is read); each element is read before
+        // it is written, so `out` may be `a` or `b`.
+        unsafe {
+            let b = |i: usize| load_some::<S>(b.add(i), LANES.min(n - i));
+            match function {
+                Pointwise::Glu(f) => map::<S>(a, out, n, |i, a| S::mul(activate::<S>(f, a), b(i))),
+                Pointwise::Add => map::<S>(a, out, n, |i, a| S::add(a, b(i))),
+                Pointwise::Scale(factor) => map::<S>(a, out, n, |_, a| S::mul(a, S::splat(factor))),
+                Pointwise::Softcap(cap) => map::<S>(a, out, n, |_, a| {
+                    S::mul(S::splat(cap), tanh::<S>(S::div(a, S::splat(cap))))
+                }),
+            }
+        }
+    }
+}

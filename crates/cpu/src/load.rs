@@ -1,0 +1,200 @@
+//! Bringing weights into the backend's layout: planned first, then written by all threads.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use tessera_graph::{BackendError, Graph, Op, WeightId, Weights};
+use tessera_quant::Weight;
+
+use crate::{
+    isa::LANES,
+    region::Region,
+    tile::{Scratch, Tiles, finite, pack_tile},
+};
+
+/// Tiles written between two looks at the work list.
+const TILES_A_JOB: usize = 16;
+
+/// Weights as the kernels read them. Everything lies in one region.
+pub(crate) struct Loaded {
+    region: Region,
+    tiles: Vec<Option<Tiles>>,
+    vectors: Vec<Option<*const f32>>,
+}
+
+// SAFETY: the addresses point into the region beside them, which is not written after loading.
+unsafe impl Send for Loaded {}
+// SAFETY: as above.
+unsafe impl Sync for Loaded {}
+
+impl Loaded {
+    /// Lays out the matrices and vectors that `graph` uses and writes them with `threads` threads.
+    /// Mapped files are released piece by piece, so that memory does not hold everything twice.
+    pub fn new(
+        graph: &Graph,
+        weights: Weights,
+        threads: usize,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, BackendError> {
+        let uses = uses(graph);
+        let mut tiles = Vec::with_capacity(weights.0.len());
+        let mut bytes = 0usize;
+        let mut place = |size: usize| {
+            let at = bytes;
+            bytes = (bytes + size).next_multiple_of(64);
+            at
+        };
+        let mut offsets = Vec::with_capacity(weights.0.len());
+        for ((weight, decl), uses) in weights.0.iter().zip(&graph.weights).zip(&uses) {
+            let plan = if uses.matrix { Some(Tiles::plan(weight, &decl.name)?) } else { None };
+            let matrix = plan.as_ref().map_or(0, |t| place(t.bytes()));
+            let vector = uses.vector.then(|| place(weight.cols * weight.rows * 4));
+            offsets.push((matrix, vector));
+            tiles.push(plan);
+        }
+        let region = Region::new(bytes, "weights")?;
+        let mut vectors = vec![None; weights.0.len()];
+        for (i, &(matrix, vector)) in offsets.iter().enumerate() {
+            if let Some(t) = &mut tiles[i] {
+                t.place(region.at(matrix));
+            }
+            if let Some(vector) = vector {
+                let p = region.at(vector).cast::<f32>();
+                write_vector(&weights.0[i], &graph.weights[i].name, uses[i].offset, p)?;
+                vectors[i] = Some(p.cast_const());
+            }
+        }
+        pack(graph, &tiles, &weights, threads, progress)?;
+        Ok(Self { region, tiles, vectors })
+    }
+
+    /// A matrix of the graph.
+    pub fn matrix(&self, id: WeightId) -> Result<&Tiles, BackendError> {
+        self.tiles[id.index()].as_ref().ok_or_else(|| missing(id))
+    }
+
+    /// A vector of the graph.
+    pub fn vector(&self, id: WeightId) -> Result<*const f32, BackendError> {
+        self.vectors[id.index()].ok_or_else(|| missing(id))
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.region.len()
+    }
+}
+
+fn missing(id: WeightId) -> BackendError {
+    BackendError::Weights(format!("{id} is not laid out for this use"))
+}
+
+/// How the graph reads a weight.
+#[derive(Clone, Copy, Default)]
+struct Uses {
+    matrix: bool,
+    vector: bool,
+    /// Added to a norm's elements.
+    offset: f32,
+}
+
+fn uses(graph: &Graph) -> Vec<Uses> {
+    let mut uses = vec![Uses::default(); graph.weights.len()];
+    for node in &graph.nodes {
+        let norm = match &node.op {
+            Op::Embed { table, .. } => {
+                uses[table.index()].matrix = true;
+                None
+            }
+            Op::RmsNorm(norm) => Some(norm),
+            Op::Linear(linear) => {
+                for part in &linear.parts {
+                    uses[part.weight.index()].matrix = true;
+                    if let Some(bias) = part.bias {
+                        uses[bias.index()].vector = true;
+                    }
+                }
+                linear.norm.as_ref()
+            }
+            _ => None,
+        };
+        if let Some(norm) = norm {
+            uses[norm.weight.index()].vector = true;
+            uses[norm.weight.index()].offset = norm.offset;
+        }
+    }
+    uses
+}
+
+/// Decodes a vector, whichever way it is shaped, to f32.
+fn write_vector(weight: &Weight, name: &str, offset: f32, out: *mut f32) -> Result<(), BackendError> {
+    // SAFETY: the region has room for `rows * cols` floats here and nobody else has the address yet.
+    let out = unsafe { std::slice::from_raw_parts_mut(out, weight.rows * weight.cols) };
+    for (row, out) in out.chunks_exact_mut(weight.cols).enumerate() {
+        weight.decode_row(row, out);
+        if !finite(out) {
+            return Err(not_finite(name, row));
+        }
+        out.iter_mut().for_each(|x| *x += offset);
+    }
+    Ok(())
+}
+
+fn not_finite(name: &str, row: usize) -> BackendError {
+    BackendError::Weights(format!("{name}: row {row} has a value that is not finite; the file is damaged"))
+}
+
+/// Writes all tiles.
+fn pack(
+    graph: &Graph,
+    tiles: &[Option<Tiles>],
+    weights: &Weights,
+    threads: usize,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(), BackendError> {
+    let mut jobs = Vec::new();
+    for (i, t) in tiles.iter().enumerate() {
+        if let Some(t) = t {
+            jobs.extend((0..t.count()).step_by(TILES_A_JOB).map(|first| (i, first)));
+        }
+    }
+    let total: usize = tiles.iter().flatten().map(Tiles::bytes).sum();
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let error: Mutex<Option<BackendError>> = Mutex::new(None);
+    let work = |progress: &mut dyn FnMut(usize, usize)| {
+        let mut scratch = Scratch::default();
+        while let Some(&(i, first)) = jobs.get(next.fetch_add(1, Relaxed)) {
+            let (Some(t), weight) = (&tiles[i], &weights.0[i]) else { continue };
+            let last = t.count().min(first + TILES_A_JOB);
+            for tile in first..last {
+                // SAFETY: the tile is placed in zeroed memory, and each job is taken once.
+                if let Err(row) = unsafe { pack_tile(t, weight, tile, &mut scratch) } {
+                    next.store(jobs.len(), Relaxed);
+                    let mut slot = error.lock().unwrap_or_else(|e| e.into_inner());
+                    *slot = Some(not_finite(&graph.weights[i].name, row));
+                }
+            }
+            release(weight, first * LANES, (last * LANES).min(t.rows));
+            let bytes = (last - first) * t.tile_bytes;
+            progress(done.fetch_add(bytes, Relaxed) + bytes, total);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| work(&mut |_, _| ()));
+        }
+        work(progress);
+    });
+    progress(total, total);
+    error.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
+}
+
+/// Gives back the mapped bytes of rows that have been read (their share of the codes; order within
+/// a matrix hardly matters, since a dropped page is read again at need).
+fn release(weight: &Weight, first: usize, last: usize) {
+    let row = weight.codes.len() / weight.rows.max(1);
+    if let Some(bytes) = weight.codes.slice(first * row, (last - first) * row) {
+        bytes.release();
+    }
+}

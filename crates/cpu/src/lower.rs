@@ -1,0 +1,266 @@
+//! From a graph to instructions with addresses: what each thread runs, and where they must meet.
+
+use tessera_graph::{
+    Activation, Attend, BackendError, Epilogue, Graph, Limits, Linear, Node, Op, Plan, RmsNorm, RopeSpec,
+    Rows, ValueId,
+};
+
+use crate::{
+    kernels::{acts::Acts, matmul::Product, rows::Norm},
+    kv::Layer,
+    load::Loaded,
+    region::Region,
+    tile::Tiles,
+};
+
+/// A value's place: `[rows, width]` f32 at an address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    pub p: *mut f32,
+    pub width: usize,
+    pub rows: Rows,
+}
+
+impl Slot {
+    /// Address of a row.
+    pub fn row(&self, row: usize) -> *mut f32 {
+        self.p.wrapping_add(row * self.width)
+    }
+
+    /// Addresses the value may touch in a step of `limits`.
+    fn span(&self, limits: &Limits) -> (usize, usize) {
+        let start = self.p as usize;
+        (start, start + limit_of(self.rows, limits) * self.width * size_of::<f32>())
+    }
+}
+
+fn limit_of(rows: Rows, limits: &Limits) -> usize {
+    match rows {
+        Rows::Tokens => limits.tokens,
+        Rows::Outputs => limits.outputs,
+    }
+}
+
+/// What a thread does, with every address resolved.
+pub(crate) enum Work {
+    Embed { table: Tiles, scale: f32, out: Slot },
+    Norm { norm: Norm, x: Slot, out: Slot },
+    RopeTable { spec: RopeSpec, out: Slot },
+    Rope { x: Slot, table: Slot, out: Slot, heads: usize },
+    Keep { layer: Layer, k: Slot, v: Slot },
+    Attend { layer: Layer, op: Attend, q: Slot, out: Slot },
+    Join { layer: Layer, heads: usize, out: Slot },
+    Prepare { x: Slot, norm: Option<Norm>, acts: Acts, int: bool, float: bool },
+    Product { parts: Vec<Part>, residual: Option<Slot>, gate: Option<Activation>, acts: Acts, rows: Rows },
+    Glu { activation: Activation, a: Slot, b: Slot, out: Slot },
+    Add { a: Slot, b: Slot, out: Slot },
+    Scale { factor: f32, x: Slot, out: Slot },
+    Softcap { cap: f32, x: Slot, out: Slot },
+    Select { x: Slot, out: Slot },
+    Sample { logits: Slot },
+}
+
+/// One matrix of a product.
+pub(crate) struct Part {
+    pub weight: Tiles,
+    pub bias: Option<*const f32>,
+    pub out: Slot,
+}
+
+/// A piece of work, and whether threads must meet before it.
+pub(crate) struct Instruction {
+    pub work: Work,
+    pub meet: bool,
+}
+
+/// A lowered graph.
+pub(crate) struct Program {
+    pub instructions: Vec<Instruction>,
+    /// Where the logits are.
+    pub logits: Slot,
+    /// Elements of the widest prepared row: what a thread's scratch must hold.
+    pub widest: usize,
+}
+
+// SAFETY: addresses point into regions that the executable owns beside the program.
+unsafe impl Send for Program {}
+// SAFETY: as above; threads write disjoint parts, as each instruction divides them.
+unsafe impl Sync for Program {}
+
+/// Bytes of the buffer that activations are prepared in.
+pub(crate) fn acts_bytes(graph: &Graph, limits: &Limits) -> usize {
+    let linears = graph.nodes.iter().filter(|n| matches!(n.op, Op::Linear(_)));
+    let bytes = linears.map(|n| {
+        let x = &graph.values[n.inputs[0].index()];
+        limit_of(x.rows, limits) * Acts::row_bytes(x.width)
+    });
+    bytes.max().unwrap_or(0)
+}
+
+/// Everything that lowering reads.
+pub(crate) struct Lower<'a> {
+    pub graph: &'a Graph,
+    pub plan: &'a Plan,
+    pub limits: &'a Limits,
+    pub loaded: &'a Loaded,
+    pub layers: &'a [Layer],
+    pub arena: &'a Region,
+    /// Where activations are prepared.
+    pub acts: *mut u8,
+    pub precise: bool,
+}
+
+impl Lower<'_> {
+    /// Lowers the whole graph.
+    pub fn program(&self) -> Result<Program, BackendError> {
+        let mut work = Vec::new();
+        for node in &self.graph.nodes {
+            self.node(node, &mut work)?;
+        }
+        let logits = match work.last() {
+            Some(Work::Sample { logits }) => *logits,
+            _ => return Err(unsupported("a graph that does not end in a sample operation".into())),
+        };
+        let widest = self.graph.values.iter().map(|v| v.width).max().unwrap_or(0).next_multiple_of(64);
+        Ok(Program { instructions: meet(work, self.limits), logits, widest })
+    }
+
+    fn slot(&self, id: ValueId) -> Result<Slot, BackendError> {
+        let value = &self.graph.values[id.index()];
+        let offset = self.plan.offset[id.index()]
+            .ok_or_else(|| unsupported(format!("value {id} is used but never made")))?;
+        Ok(Slot { p: self.arena.at(offset).cast(), width: value.width, rows: value.rows })
+    }
+
+    fn norm(&self, norm: &RmsNorm, width: usize) -> Result<Norm, BackendError> {
+        Ok(Norm {
+            x: std::ptr::null(),
+            out: std::ptr::null_mut(),
+            weight: self.loaded.vector(norm.weight)?,
+            eps: norm.eps,
+            heads: norm.heads,
+            len: width / norm.heads,
+        })
+    }
+
+    fn node(&self, node: &Node, work: &mut Vec<Work>) -> Result<(), BackendError> {
+        let x = |i: usize| self.slot(node.inputs[i]);
+        let out = || self.slot(node.outputs[0]);
+        let last = match &node.op {
+            Op::Embed { table, scale } => {
+                Work::Embed { table: *self.loaded.matrix(*table)?, scale: *scale, out: out()? }
+            }
+            Op::RmsNorm(norm) => {
+                Work::Norm { norm: self.norm(norm, x(0)?.width)?, x: x(0)?, out: out()? }
+            }
+            Op::Linear(linear) => return self.linear(linear, node, work),
+            Op::RopeTable(spec) => Work::RopeTable { spec: spec.clone(), out: out()? },
+            Op::Rope { heads } => Work::Rope { x: x(0)?, table: x(1)?, out: out()?, heads: *heads },
+            Op::Attend(op) => {
+                let layer = self.layers[op.state.index()];
+                work.push(Work::Keep { layer, k: x(1)?, v: x(2)? });
+                work.push(Work::Attend { layer, op: op.clone(), q: x(0)?, out: out()? });
+                Work::Join { layer, heads: op.heads, out: out()? }
+            }
+            Op::Glu(activation) => {
+                Work::Glu { activation: *activation, a: x(0)?, b: x(1)?, out: out()? }
+            }
+            Op::Add => Work::Add { a: x(0)?, b: x(1)?, out: out()? },
+            Op::Scale(factor) => Work::Scale { factor: *factor, x: x(0)?, out: out()? },
+            Op::Softcap(cap) => Work::Softcap { cap: *cap, x: x(0)?, out: out()? },
+            Op::Select => Work::Select { x: x(0)?, out: out()? },
+            Op::Sample => Work::Sample { logits: x(0)? },
+        };
+        work.push(last);
+        Ok(())
+    }
+
+    fn linear(&self, linear: &Linear, node: &Node, work: &mut Vec<Work>) -> Result<(), BackendError> {
+        let x = self.slot(node.inputs[0])?;
+        let gate = match linear.epilogue {
+            Epilogue::Glu(activation) => Some(activation),
+            _ => None,
+        };
+        let mut parts = Vec::with_capacity(linear.parts.len());
+        for (i, part) in linear.parts.iter().enumerate() {
+            parts.push(Part {
+                weight: *self.loaded.matrix(part.weight)?,
+                bias: part.bias.map(|b| self.loaded.vector(b)).transpose()?,
+                out: self.slot(node.outputs[if gate.is_some() { 0 } else { i }])?,
+            });
+        }
+        let float = parts.iter().any(|p| Product::wants_float(&p.weight, self.precise));
+        let int = parts.iter().any(|p| !Product::wants_float(&p.weight, self.precise));
+        let residual = match linear.epilogue {
+            Epilogue::Residual => Some(self.slot(node.inputs[1])?),
+            _ => None,
+        };
+        let norm = linear.norm.as_ref().map(|n| self.norm(n, x.width)).transpose()?;
+        let acts = Acts::place(self.acts, limit_of(x.rows, self.limits), x.width);
+        work.push(Work::Prepare { x, norm, acts, int, float });
+        work.push(Work::Product { parts, residual, gate, acts, rows: x.rows });
+        Ok(())
+    }
+}
+
+fn unsupported(what: String) -> BackendError {
+    BackendError::Unsupported { backend: "cpu", what }
+}
+
+impl Work {
+    /// For work that treats rows one by one, each thread the same rows: their kind, the values read and
+    /// the values written. `None` for work that divides itself otherwise.
+    fn by_rows(&self) -> Option<(Rows, Vec<Slot>, Option<Slot>)> {
+        Some(match self {
+            Self::Embed { out, .. } | Self::RopeTable { out, .. } => (out.rows, vec![], Some(*out)),
+            Self::Norm { x, out, .. } | Self::Scale { x, out, .. } | Self::Softcap { x, out, .. } => {
+                (out.rows, vec![*x], Some(*out))
+            }
+            Self::Rope { x, table, out, .. } => (out.rows, vec![*x, *table], Some(*out)),
+            Self::Keep { k, v, .. } => (k.rows, vec![*k, *v], None),
+            Self::Prepare { x, .. } => (x.rows, vec![*x], None),
+            Self::Glu { a, b, out, .. } | Self::Add { a, b, out } => (out.rows, vec![*a, *b], Some(*out)),
+            Self::Attend { .. }
+            | Self::Join { .. }
+            | Self::Product { .. }
+            | Self::Select { .. }
+            | Self::Sample { .. } => return None,
+        })
+    }
+}
+
+/// Decides where threads must meet: before all work that is not by rows, after it, and where a row's
+/// result would land on what another thread may still be reading.
+fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
+    let mut kind = None; // rows of the work since the last meeting
+    let mut touched: Vec<Slot> = Vec::new(); // values touched since then
+    let mut out = Vec::with_capacity(work.len());
+    for work in work {
+        let meet = match work.by_rows() {
+            None => {
+                kind = None;
+                touched.clear();
+                true
+            }
+            Some((rows, reads, write)) => {
+                let clash = |slot: &Slot| {
+                    let (a, z) = slot.span(limits);
+                    touched.iter().any(|t| {
+                        let (b, y) = t.span(limits);
+                        a < y && b < z && (a, slot.width) != (b, t.width)
+                    })
+                };
+                let meet = kind != Some(rows) || write.iter().chain(&reads).any(clash);
+                if meet {
+                    touched.clear();
+                }
+                kind = Some(rows);
+                touched.extend(reads);
+                touched.extend(write);
+                meet
+            }
+        };
+        out.push(Instruction { work, meet });
+    }
+    out
+}

@@ -1,0 +1,290 @@
+//! One step, as each thread runs it.
+
+use std::{ops::Range, sync::atomic::Ordering::Relaxed};
+
+use tessera_graph::{Activation, Batch, RopeSpec, Rows, Sampled};
+
+use crate::{
+    attend,
+    exec::{Model, Scratch},
+    kernels::{
+        acts::Acts,
+        matmul::{Finish, Product},
+        rows::{Map, Norm, Pointwise, Prepare, Rope},
+    },
+    kv::{self, Layer},
+    lower::{Part, Slot, Work},
+    tile::Tiles,
+};
+
+/// Bytes of weights a thread takes at a time from a product: enough that taking costs nothing, little
+/// enough that threads end together.
+const TAKE_BYTES: usize = 64 << 10;
+
+/// A step in progress, shared by its threads. Each instruction divides its rows, tiles or queries among
+/// them, so that no two write the same memory between two meetings.
+pub(crate) struct Step<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) batch: &'a Batch,
+    sampled: *mut Sampled,
+}
+
+// SAFETY: `sampled` is written at different indices by different threads; the rest is shared.
+unsafe impl Sync for Step<'_> {}
+
+impl<'a> Step<'a> {
+    /// `batch` has been checked, and `sampled` has an entry for each of its outputs.
+    pub fn new(model: &'a Model, batch: &'a Batch, sampled: &'a mut [Sampled]) -> Self {
+        Self { model, batch, sampled: sampled.as_mut_ptr() }
+    }
+
+    /// Runs all instructions as thread `thread`.
+    pub fn run(&self, thread: usize) {
+        // SAFETY: this thread's local, borrowed here only.
+        let scratch = unsafe { self.model.locals[thread].get() };
+        for (index, instruction) in self.model.program.instructions.iter().enumerate() {
+            // splits that were joined at once leave nothing to do, nor to meet for
+            if let Work::Join { heads, .. } = &instruction.work
+                && !self.divided(*heads)
+            {
+                continue;
+            }
+            if instruction.meet {
+                self.model.pool.barrier().wait();
+            }
+            // SAFETY: the batch keeps to the limits that all memory was planned for; rows and queries are
+            // divided by thread, tiles and splits by what has been taken.
+            unsafe { self.work(&instruction.work, index, thread, scratch) };
+        }
+    }
+
+    /// Rows of the step.
+    pub(crate) fn rows(&self, rows: Rows) -> usize {
+        match rows {
+            Rows::Tokens => self.batch.tokens.len(),
+            Rows::Outputs => self.batch.outputs.len(),
+        }
+    }
+
+    /// Rows that are this thread's in work by rows.
+    pub(crate) fn mine(&self, rows: Rows, thread: usize) -> Range<usize> {
+        let (n, threads) = (self.rows(rows), self.model.pool.threads());
+        n * thread / threads..n * (thread + 1) / threads
+    }
+
+    /// Takes the next `n` of an instruction's items: the first of them.
+    pub(crate) fn take(&self, index: usize, n: usize) -> usize {
+        self.model.taken[index].fetch_add(n, Relaxed)
+    }
+
+    /// One instruction's share.
+    ///
+    /// # Safety
+    /// As said in [`Step::run`].
+    unsafe fn work(&self, work: &Work, index: usize, thread: usize, scratch: &mut Scratch) {
+        let level = self.model.level;
+        // SAFETY: slots hold a row for each row of the step; the level was checked when the backend was made.
+        unsafe {
+            match work {
+                Work::Embed { table, scale, out } => self.embed(table, *scale, out, thread),
+                Work::Norm { norm, x, out } => {
+                    for row in self.mine(out.rows, thread) {
+                        level.run(Norm { x: x.row(row), out: out.row(row), ..*norm });
+                    }
+                }
+                Work::RopeTable { spec, out } => self.rope_table(spec, out, thread),
+                Work::Rope { x, table, out, heads } => {
+                    for row in self.mine(out.rows, thread) {
+                        level.run(Rope {
+                            x: x.row(row),
+                            out: out.row(row),
+                            table: table.row(row),
+                            half: table.width / 2,
+                            heads: *heads,
+                            head_dim: x.width / heads,
+                        });
+                    }
+                }
+                Work::Keep { layer, k, v } => self.keep(layer, k, v, thread),
+                Work::Attend { layer, op, q, out } => {
+                    attend::attend(self, layer, op, q, out, index, &mut scratch.attention)
+                }
+                Work::Join { layer, heads, out } => attend::join(self, layer, *heads, out, thread),
+                Work::Prepare { x, norm, acts, int, float } => {
+                    for row in self.mine(x.rows, thread) {
+                        level.run(Prepare {
+                            x: x.row(row),
+                            cols: x.width,
+                            norm: *norm,
+                            acts: *acts,
+                            row,
+                            int: *int,
+                            float: *float,
+                            scratch: scratch.row.as_mut_ptr(),
+                        });
+                    }
+                }
+                Work::Product { parts, residual, gate, acts, rows } => {
+                    self.product(parts, residual.as_ref(), *gate, acts, self.rows(*rows), index)
+                }
+                Work::Glu { activation, a, b, out } => {
+                    self.map(out, thread, a, b, || Pointwise::Glu(*activation))
+                }
+                Work::Add { a, b, out } => self.map(out, thread, a, b, || Pointwise::Add),
+                Work::Scale { factor, x, out } => {
+                    self.map(out, thread, x, x, || Pointwise::Scale(*factor))
+                }
+                Work::Softcap { cap, x, out } => {
+                    self.map(out, thread, x, x, || Pointwise::Softcap(*cap))
+                }
+                Work::Select { x, out } => {
+                    for row in self.mine(Rows::Outputs, thread) {
+                        let from = self.batch.outputs[row].row as usize;
+                        std::ptr::copy_nonoverlapping(x.row(from), out.row(row), out.width);
+                    }
+                }
+                Work::Sample { logits } => self.sample(logits, index, scratch),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Step::work`].
+    unsafe fn embed(&self, table: &Tiles, scale: f32, out: &Slot, thread: usize) {
+        for row in self.mine(out.rows, thread) {
+            // SAFETY: the row is this thread's; the batch's ids are inside the table.
+            unsafe {
+                let x = std::slice::from_raw_parts_mut(out.row(row), out.width);
+                table.read_row(self.batch.tokens[row] as usize, x);
+                if scale != 1.0 {
+                    x.iter_mut().for_each(|x| *x *= scale);
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Step::work`].
+    unsafe fn rope_table(&self, spec: &RopeSpec, out: &Slot, thread: usize) {
+        for row in self.mine(out.rows, thread) {
+            let position = self.position(row) as f32;
+            // SAFETY: the row is this thread's and holds cosines and sines.
+            let x = unsafe { std::slice::from_raw_parts_mut(out.row(row), out.width) };
+            let (cos, sin) = x.split_at_mut(spec.frequencies.len());
+            for ((cos, sin), frequency) in cos.iter_mut().zip(sin).zip(&spec.frequencies) {
+                let (s, c) = (position * frequency).sin_cos();
+                (*cos, *sin) = (c * spec.scale, s * spec.scale);
+            }
+        }
+    }
+
+    /// Absolute position of a row's token.
+    fn position(&self, row: usize) -> usize {
+        let run = &self.batch.runs[self.model.run_of[row] as usize];
+        run.position as usize + row - run.row as usize
+    }
+
+    /// # Safety
+    /// As for [`Step::work`].
+    unsafe fn keep(&self, layer: &Layer, k: &Slot, v: &Slot, thread: usize) {
+        for row in self.mine(k.rows, thread) {
+            let run = &self.batch.runs[self.model.run_of[row] as usize];
+            let position = self.position(row);
+            let page = self.pages(run, layer)[position / tessera_graph::PAGE];
+            if page.is_null() {
+                // behind the window of every query of the run: nobody will look
+                continue;
+            }
+            // SAFETY: the position's page is there, and no other row has the position.
+            unsafe {
+                kv::write(layer, self.model.kv, page, position % tessera_graph::PAGE, k.row(row), v.row(row));
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Step::work`].
+    unsafe fn map(&self, out: &Slot, thread: usize, a: &Slot, b: &Slot, function: impl Fn() -> Pointwise) {
+        for row in self.mine(out.rows, thread) {
+            let (a, b, out, n) = (a.row(row), b.row(row), out.row(row), out.width);
+            // SAFETY: all three rows are `n` wide.
+            unsafe { self.model.level.run(Map { function: function(), a, b, out, n }) };
+        }
+    }
+
+    /// Takes ranges of tiles until none are left.
+    ///
+    /// # Safety
+    /// As for [`Step::work`].
+    unsafe fn product(
+        &self,
+        parts: &[Part],
+        residual: Option<&Slot>,
+        gate: Option<Activation>,
+        acts: &Acts,
+        rows: usize,
+        index: usize,
+    ) {
+        let (level, precise) = (self.model.level, self.model.precise);
+        // the two parts of a gated unit go together, tile by tile
+        let together = if gate.is_some() { 1 } else { parts.len() };
+        let total: usize = parts[..together].iter().map(|p| p.weight.count()).sum();
+        let fair = total.div_ceil(self.model.pool.threads() * 8).max(1);
+        let n = (TAKE_BYTES / parts[0].weight.tile_bytes.max(1)).clamp(1, fair);
+        loop {
+            let first = self.take(index, n);
+            if first >= total {
+                return;
+            }
+            let last = total.min(first + n);
+            let run = |part: &Part, first: usize, last: usize, finish: Finish| {
+                let product = Product {
+                    weight: &part.weight,
+                    bias: part.bias,
+                    acts: *acts,
+                    rows,
+                    out: part.out.p,
+                    finish,
+                };
+                // SAFETY: these tiles are taken by this thread alone.
+                unsafe { product.run(level, precise, first, last) };
+            };
+            if let (Some(activation), [gate, up]) = (gate, parts) {
+                run(gate, first, last, Finish::Store);
+                run(up, first, last, Finish::Gate(activation));
+                continue;
+            }
+            let mut before = 0;
+            for part in parts {
+                let count = part.weight.count();
+                let (a, z) = (first.max(before), last.min(before + count));
+                if a < z {
+                    let finish = residual.map_or(Finish::Store, |r| Finish::Add(r.p));
+                    run(part, a - before, z - before, finish);
+                }
+                before += count;
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Step::work`].
+    unsafe fn sample(&self, logits: &Slot, index: usize, scratch: &mut Scratch) {
+        loop {
+            let i = self.take(index, 1);
+            let Some(output) = self.batch.outputs.get(i) else { return };
+            // SAFETY: this output is taken by this thread alone; its logits are `width` floats.
+            unsafe {
+                let sampled = &mut *self.sampled.add(i);
+                let Some(sampling) = &output.sampling else {
+                    *sampled = Sampled { top: std::mem::take(&mut sampled.top), ..Sampled::default() };
+                    sampled.top.clear();
+                    continue;
+                };
+                let row = std::slice::from_raw_parts(logits.row(i), logits.width);
+                let history = self.batch.history(output);
+                scratch.sample.sample(self.model.level, row, sampling, history, output.position, sampled);
+            }
+        }
+    }
+}

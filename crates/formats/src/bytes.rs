@@ -1,0 +1,108 @@
+//! A shared, cheaply cloned range of bytes.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+/// What keeps a [`Bytes`] alive.
+trait Owner: Send + Sync {
+    fn bytes(&self) -> &[u8];
+
+    /// Tells the system how a range will be used, where that means anything.
+    fn advise(&self, _hint: Hint, _start: usize, _len: usize) {}
+}
+
+/// How a range of a mapped file will be used.
+#[derive(Clone, Copy)]
+enum Hint {
+    Soon,
+    NoMore,
+}
+
+impl Owner for Vec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Owner for memmap2::Mmap {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    #[cfg(unix)]
+    fn advise(&self, hint: Hint, start: usize, len: usize) {
+        use memmap2::{Advice, UncheckedAdvice};
+        // These are hints: a system that refuses one loses nothing but time or residency.
+        let _ = match hint {
+            Hint::Soon => self.advise_range(Advice::WillNeed, start, len),
+            // SAFETY: the mapping is read-only and backed by its file, so pages that are dropped
+            // come back with the same contents when they are touched again.
+            Hint::NoMore => unsafe {
+                self.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len)
+            },
+        };
+    }
+}
+
+/// A range of bytes that keeps its owner (a mapped file or a vector) alive.
+///
+/// Cloning and slicing copy nothing.
+#[derive(Clone)]
+pub struct Bytes {
+    owner: Arc<dyn Owner>,
+    start: usize,
+    len: usize,
+}
+
+impl Bytes {
+    /// All bytes of a mapped file.
+    pub fn from_map(map: memmap2::Mmap) -> Self {
+        let len = map.len();
+        Self { owner: Arc::new(map), start: 0, len }
+    }
+
+    /// Asks the system to read this range ahead, where it is part of a mapped file. It may read
+    /// only a part of a long range.
+    pub fn prefetch(&self) {
+        self.owner.advise(Hint::Soon, self.start, self.len);
+    }
+
+    /// Lets the system take back the memory of this range, where it is part of a mapped file.
+    ///
+    /// For a backend that has re-laid a weight and will not read it again. The range stays valid:
+    /// pages touched afterwards are read from the file anew. Whole pages are dropped, so the edges
+    /// of neighbouring ranges may be among them.
+    pub fn release(&self) {
+        self.owner.advise(Hint::NoMore, self.start, self.len);
+    }
+
+    /// The bytes `start..start + len` of this range, or `None` when they are not all inside it.
+    pub fn slice(&self, start: usize, len: usize) -> Option<Self> {
+        let end = start.checked_add(len)?;
+        (end <= self.len).then(|| Self {
+            owner: self.owner.clone(),
+            start: self.start + start,
+            len,
+        })
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        let len = bytes.len();
+        Self { owner: Arc::new(bytes), start: 0, len }
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.owner.bytes()[self.start..self.start + self.len]
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bytes({})", self.len)
+    }
+}

@@ -1,0 +1,125 @@
+//! The one narrow door to a backend: compile, then step.
+
+use crate::{Batch, Graph, Sampled, Weights};
+
+/// Upper bounds a backend plans for; a step that exceeds one is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Tokens in one step.
+    pub tokens: usize,
+    /// Output rows in one step.
+    pub outputs: usize,
+    /// Runs in one step.
+    pub runs: usize,
+    /// Positions in a sequence.
+    pub context: usize,
+    /// Element type of remembered keys and values.
+    pub kv: KvType,
+}
+
+/// Element type of remembered keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[allow(missing_docs)] // the names are the standard ones
+pub enum KvType {
+    #[default]
+    F16,
+    BF16,
+    F32,
+}
+
+impl KvType {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F16 | Self::BF16 => 2,
+            Self::F32 => 4,
+        }
+    }
+}
+
+/// Bytes a compiled model holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MemoryReport {
+    /// Weights in the backend's layout.
+    pub weights: usize,
+    /// Intermediates of a step at its limits.
+    pub arena: usize,
+    /// Pages held now, all groups.
+    pub pages: usize,
+}
+
+/// Why a backend refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The graph or a weight asks for something this backend does not do.
+    #[error("{backend} backend: {what}")]
+    Unsupported {
+        /// Backend name.
+        backend: &'static str,
+        /// What is not supported, naming the operation or weight.
+        what: String,
+    },
+    /// A step exceeds the limits it was compiled for.
+    #[error("step of {value} {what} exceeds the compiled limit of {limit}")]
+    Limit {
+        /// Which limit.
+        what: &'static str,
+        /// The step's value.
+        value: usize,
+        /// The compiled limit.
+        limit: usize,
+    },
+    /// The system gave no memory.
+    #[error("out of memory: {bytes} bytes for {what}")]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+        /// For what.
+        what: &'static str,
+    },
+    /// The weights do not fit the graph (a caller's mistake).
+    #[error("weights do not fit the graph: {0}")]
+    Weights(String),
+    /// A batch is inconsistent (a caller's mistake, found before it does harm).
+    #[error("malformed batch: {0}")]
+    Batch(String),
+}
+
+/// Makes graphs executable on one kind of device.
+pub trait Backend {
+    /// Short name: `cpu`, `oracle`.
+    fn name(&self) -> &'static str;
+
+    /// Fuses, chooses kernels, lays out weights and plans every intermediate, so that peak memory
+    /// is known before the first token and a step allocates nothing.
+    ///
+    /// `progress` is called with (bytes done, bytes in all) as weights are laid out.
+    fn compile(
+        &self,
+        graph: &Graph,
+        weights: Weights,
+        limits: &Limits,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Box<dyn Executable>, BackendError>;
+}
+
+/// A compiled model with its state storage.
+pub trait Executable: Send {
+    /// Makes at least `pages` pages available in page group `group`; ids `0..pages` may then appear in
+    /// batches. Never shrinks.
+    fn grow(&mut self, group: usize, pages: usize) -> Result<(), BackendError>;
+
+    /// Bytes of one page of `group`.
+    fn page_bytes(&self, group: usize) -> usize;
+
+    /// Runs one step. `sampled` receives one entry for each output of the batch
+    /// (a default entry where the output asks for logits only); its capacity is reused.
+    fn step(&mut self, batch: &Batch, sampled: &mut Vec<Sampled>) -> Result<(), BackendError>;
+
+    /// Copies the last step's logits of output row `output` into `logits` (`[vocab]`), before
+    /// penalties.
+    fn read_logits(&self, output: usize, logits: &mut [f32]);
+
+    /// Bytes held now.
+    fn memory(&self) -> MemoryReport;
+}

@@ -1,0 +1,54 @@
+//! What to compute: a closed list of typed operations over named weights and states.
+//!
+//! A [`Graph`] is built once at load by a family's plain function of the configuration, checked for
+//! shape as it grows, rewritten by [`fuse`], laid out by [`plan`](fn@plan) and compiled by a [`Backend`].
+//! Row counts are symbolic ([`Rows`]); a [`Batch`] gives them values, one step at a time.
+//!
+//! Because the graph is data it can be [printed](print), [costed](cost) and executed by the slow,
+//! obvious [`oracle`] that every backend is tested against.
+
+mod backend;
+mod batch;
+mod build;
+mod check;
+pub mod cost;
+mod fuse;
+mod ids;
+mod op;
+pub mod oracle;
+mod plan;
+pub mod print;
+mod query;
+pub mod random;
+mod sampling;
+mod state;
+#[doc(hidden)]
+pub mod testing;
+mod weights;
+
+pub use backend::{Backend, BackendError, Executable, KvType, Limits, MemoryReport};
+pub use batch::{Batch, NO_PAGE, Output, PAGE, Run, Sampled, TokenCount};
+pub use build::{Builder, GraphError};
+pub use fuse::fuse;
+pub use ids::{StateId, ValueId, WeightId};
+pub use op::{
+    Activation, Attend, Epilogue, Linear, Node, Op, Part, RmsNorm, RopeSpec, Rows, Value,
+};
+pub use plan::{ALIGN, Plan, plan};
+pub use sampling::Sampling;
+pub use state::{KvDecl, PageGroup};
+pub use weights::{RowSlice, WeightDecl, Weights};
+
+/// A compiled-once description of a model's step: operations in execution order over values,
+/// weights and states.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    /// Operations, in an order that respects their inputs.
+    pub nodes: Vec<Node>,
+    /// Every intermediate: `[rows, width]`, f32.
+    pub values: Vec<Value>,
+    /// Weights by id.
+    pub weights: Vec<WeightDecl>,
+    /// Remembered keys and values by id, one an attention layer.
+    pub states: Vec<KvDecl>,
+}

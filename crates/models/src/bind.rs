@@ -1,0 +1,132 @@
+//! Weights of the graph, found in the checkpoint by name.
+
+use std::collections::BTreeSet;
+
+use tessera_formats::{Bytes, Checkpoint, Tensor};
+use tessera_graph::{Graph, WeightDecl, Weights};
+use tessera_quant::{Float, Packing, RowOrder, Weight};
+
+use crate::{Error, Result, names::Names, source::Source};
+
+/// One weight for each declaration of `graph`. Every tensor of the checkpoint must be consumed.
+pub(crate) fn bind(checkpoint: &Checkpoint, source: &Source, graph: &Graph) -> Result<Weights> {
+    let mut binder = Binder { checkpoint, names: &source.names, used: BTreeSet::new() };
+    let weights = graph.weights.iter().map(|decl| binder.weight(decl)).collect::<Result<_>>()?;
+    binder.check_unused(source)?;
+    Ok(Weights(weights))
+}
+
+struct Binder<'a> {
+    checkpoint: &'a Checkpoint,
+    names: &'a Names,
+    /// Tensors consumed so far.
+    used: BTreeSet<String>,
+}
+
+impl<'a> Binder<'a> {
+    fn weight(&mut self, decl: &WeightDecl) -> Result<Weight> {
+        let [rows, cols] = decl.shape;
+        let stored = self.names.stored(&decl.name);
+        let whole = self.whole(&stored, cols)?;
+        let expected = [decl.slice.map_or(rows, |slice| slice.of), cols];
+        if [whole.rows, whole.cols] != expected {
+            let found = [whole.rows, whole.cols];
+            return Err(Error::Shape { path: self.path(), tensor: stored, found, expected });
+        }
+        let whole = match self.names.paired_heads(&decl.name) {
+            Some(heads) if rows == 1 => unpair_vector(&whole, heads),
+            Some(heads) => whole.with_order(RowOrder::Paired { heads }),
+            None => Ok(whole),
+        };
+        let part = whole.and_then(|whole| match decl.slice {
+            Some(slice) => whole.slice_rows(slice.first, rows),
+            None => Ok(whole),
+        });
+        part.map_err(|source| self.quant(source))
+    }
+
+    /// A stored matrix or vector in whichever packing it is; `cols` are the elements of a row.
+    fn whole(&mut self, stored: &str, cols: usize) -> Result<Weight> {
+        let tensor = self.take(stored)?;
+        let module = stored.strip_suffix(".weight").unwrap_or(stored);
+        let scales = self.take_if_there(&format!("{module}.scales"));
+        let biases = self.take_if_there(&format!("{module}.biases"));
+        let quant = match self.checkpoint.quantization() {
+            Some(quantization) => quantization.for_tensor(
+                module,
+                &tensor.shape,
+                scales.map(|scales| scales.shape.as_slice()),
+                biases.is_some(),
+                Some(cols),
+            )?,
+            None => None,
+        };
+        let weight = match (quant, scales) {
+            (Some(quant), Some(scales)) => Weight::from_mlx(tensor, scales, biases, &quant),
+            _ => Weight::from_tensor(tensor),
+        };
+        weight.map_err(|source| self.quant(source))
+    }
+
+    fn take_if_there(&mut self, name: &str) -> Option<&'a Tensor> {
+        let tensor = self.checkpoint.tensor(name)?;
+        self.used.insert(tensor.name.clone());
+        Some(tensor)
+    }
+
+    fn take(&mut self, name: &str) -> Result<&'a Tensor> {
+        let path = self.path();
+        let missing = || Error::MissingTensor { path, tensor: name.into() };
+        self.take_if_there(name).ok_or_else(missing)
+    }
+
+    fn check_unused(&self, source: &Source) -> Result<()> {
+        let tied = !self.used.contains(&self.names.stored("lm_head.weight"));
+        let unused = |tensor: &&Tensor| {
+            !self.used.contains(&tensor.name) && !self.names.ignores(&tensor.name, tied)
+        };
+        let mut unused = self.checkpoint.tensors().filter(unused);
+        match unused.next() {
+            None => Ok(()),
+            Some(first) => Err(Error::UnusedTensors {
+                path: self.path(),
+                family: source.config.opt_str("model_type")?.unwrap_or("configured").into(),
+                tensor: first.name.clone(),
+                count: 1 + unused.count(),
+            }),
+        }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.checkpoint.path().to_path_buf()
+    }
+
+    fn quant(&self, source: tessera_quant::Error) -> Error {
+        Error::Quant { path: self.path(), source }
+    }
+}
+
+/// A bias whose elements are stored like the rows of a [`RowOrder::Paired`] matrix, in plain order. It
+/// is the one thing that is copied: a vector has no rows to be read in another order.
+fn unpair_vector(stored: &Weight, heads: usize) -> tessera_quant::Result<Weight> {
+    let mut values = vec![0.0; stored.cols];
+    stored.decode_row(0, &mut values);
+    // As a column, the elements are rows.
+    let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let column = Weight {
+        packing: Packing::Dense(Float::F32),
+        rows: stored.cols,
+        cols: 1,
+        codes: Bytes::from(bytes),
+        scales: None,
+        biases: None,
+        order: RowOrder::Plain,
+    };
+    let column = column.with_order(RowOrder::Paired { heads })?;
+    let mut bytes = Vec::with_capacity(4 * stored.cols);
+    for row in 0..column.rows {
+        bytes.extend_from_slice(&values[column.stored_row(row)].to_le_bytes());
+    }
+    let order = RowOrder::Plain;
+    Ok(Weight { rows: 1, cols: stored.cols, codes: Bytes::from(bytes), order, ..column })
+}

@@ -1,0 +1,53 @@
+//! The two shapes of a decoder layer.
+
+use tessera_graph::{Builder, GraphError, ValueId};
+
+use super::{Attention, Mlp, Norms, Sizes};
+
+type Result<T> = std::result::Result<T, GraphError>;
+
+/// One layer's parts.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer<'a> {
+    pub(crate) sizes: &'a Sizes,
+    pub(crate) norms: Norms,
+    pub(crate) attention: Attention,
+    pub(crate) mlp: Mlp,
+}
+
+impl Layer<'_> {
+    /// Llama's: `x + attention(norm x)`, then `x + mlp(norm x)`.
+    pub(crate) fn pre_norm(&self, b: &mut Builder, x: ValueId, index: usize) -> Result<ValueId> {
+        let h = self.attend(b, x, index)?;
+        let x = b.add(x, h)?;
+        let h = self.feed(b, x, index, "post_attention_layernorm")?;
+        b.add(x, h)
+    }
+
+    /// Gemma's: each part has a norm after it as well, inside the residual.
+    pub(crate) fn sandwich(&self, b: &mut Builder, x: ValueId, index: usize) -> Result<ValueId> {
+        let norm = |b: &mut Builder, h: ValueId, name: &str| {
+            self.norms.row(b, h, format!("model.layers.{index}.{name}.weight"))
+        };
+        let h = self.attend(b, x, index)?;
+        let h = norm(b, h, "post_attention_layernorm")?;
+        let x = b.add(x, h)?;
+        let h = self.feed(b, x, index, "pre_feedforward_layernorm")?;
+        let h = norm(b, h, "post_feedforward_layernorm")?;
+        b.add(x, h)
+    }
+
+    fn attend(&self, b: &mut Builder, x: ValueId, index: usize) -> Result<ValueId> {
+        b.at(format!("layers.{index}.attention"));
+        let name = format!("model.layers.{index}");
+        let h = self.norms.row(b, x, format!("{name}.input_layernorm.weight"))?;
+        self.attention.build(b, h, self.sizes, &format!("{name}.self_attn"))
+    }
+
+    fn feed(&self, b: &mut Builder, x: ValueId, index: usize, norm: &str) -> Result<ValueId> {
+        b.at(format!("layers.{index}.mlp"));
+        let name = format!("model.layers.{index}");
+        let h = self.norms.row(b, x, format!("{name}.{norm}.weight"))?;
+        self.mlp.build(b, h, self.sizes, &format!("{name}.mlp"))
+    }
+}

@@ -1,0 +1,62 @@
+//! One file a family.
+//!
+//! A family is a function from a configuration to a graph. To add one, write it and list it here.
+
+mod gemma2;
+mod gemma3;
+mod llama;
+mod phi3;
+mod qwen2;
+mod qwen3;
+
+use tessera_formats::Config;
+use tessera_graph::{Graph, GraphError};
+
+use crate::{Error, Result, blocks::Sizes, source::Source};
+
+/// A family of models.
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
+    /// `model_type` of its configurations.
+    model_types: &'static [&'static str],
+    /// Writes the graph.
+    pub(crate) build: fn(&Source) -> Result<(Graph, Sizes)>,
+}
+
+const FAMILIES: [Family; 7] = [
+    Family { name: "llama", model_types: &["llama"], build: llama::llama },
+    Family { name: "mistral", model_types: &["mistral"], build: llama::mistral },
+    Family { name: "qwen2", model_types: &["qwen2"], build: qwen2::build },
+    Family { name: "qwen3", model_types: &["qwen3"], build: qwen3::build },
+    Family { name: "gemma2", model_types: &["gemma2"], build: gemma2::build },
+    Family { name: "gemma3", model_types: &["gemma3_text", "gemma3"], build: gemma3::build },
+    Family { name: "phi3", model_types: &["phi3"], build: phi3::build },
+];
+
+/// The family a configuration belongs to.
+pub(crate) fn find(config: &Config) -> Result<&'static Family> {
+    let model_type = config.str("model_type")?;
+    let architectures = config.opt_strs("architectures")?.unwrap_or_default();
+    let text = |a: &&str| a.ends_with("ForCausalLM") || a.ends_with("ForConditionalGeneration");
+    let writes = architectures.is_empty() || architectures.iter().any(text);
+    match FAMILIES.iter().find(|family| family.model_types.contains(&model_type)) {
+        Some(family) if writes => Ok(family),
+        family => {
+            let found = match architectures.first() {
+                Some(architecture) if family.is_some() => architecture,
+                _ => model_type,
+            };
+            Err(Error::UnknownFamily {
+                origin: config.origin().into(),
+                found: format!("{found:?}"),
+                supported: FAMILIES.map(|family| family.name).join(", "),
+            })
+        }
+    }
+}
+
+/// A graph error with the file whose configuration led to it.
+fn in_file(source: &Source) -> impl Fn(GraphError) -> Error {
+    let origin = source.config.origin().to_string();
+    move |error| Error::Graph { origin: origin.clone(), source: error }
+}

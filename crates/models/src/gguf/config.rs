@@ -1,0 +1,139 @@
+//! Metadata as a configuration.
+
+use serde_json::{Map, Value, json};
+use tessera_formats::{
+    Config,
+    gguf::{Gguf, Metadata},
+};
+
+use super::rope;
+use crate::Result;
+
+/// Metadata keys of whole numbers, below the architecture's name, and the fields they become. Bounds
+/// are checked where the fields are read.
+const NUMBERS: [(&str, &str); 7] = [
+    ("embedding_length", "hidden_size"),
+    ("block_count", "num_hidden_layers"),
+    ("context_length", "max_position_embeddings"),
+    ("attention.key_length", "head_dim"),
+    ("attention.head_count", "num_attention_heads"),
+    ("attention.head_count_kv", "num_key_value_heads"),
+    ("feed_forward_length", "intermediate_size"),
+];
+
+/// Metadata keys of the tokens that end an answer.
+const STOPS: [&str; 3] =
+    ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
+
+/// The configuration of a file; `origin` names it in errors. Absent keys stay absent, so that the family decides what is missing.
+pub(crate) fn config(file: &Gguf, origin: &str) -> Result<Config> {
+    let meta = &file.metadata;
+    let arch = meta.str("general.architecture")?;
+    let mut fields = Map::new();
+    // Ours differ from theirs in one name.
+    let model_type = if arch == "gemma3" { "gemma3_text" } else { arch };
+    fields.insert("model_type".into(), model_type.into());
+    for (key, field) in NUMBERS {
+        if let Some(number) = uniform(meta, &format!("{arch}.{key}"))? {
+            fields.insert(field.into(), number.into());
+        }
+    }
+    check_value_length(meta, arch)?;
+    if let Some(eps) = meta.opt_f32(&format!("{arch}.attention.layer_norm_rms_epsilon"))? {
+        fields.insert("rms_norm_eps".into(), eps.into());
+    }
+    if let Some(embedding) = file.tensor("token_embd.weight") {
+        fields.insert("vocab_size".into(), embedding.shape[0].into());
+    }
+    fields.insert("tie_word_embeddings".into(), file.tensor("output.weight").is_none().into());
+    let has = |tensor| Value::from(file.tensor(tensor).is_some());
+    fields.insert("attention_bias".into(), has("blk.0.attn_q.bias"));
+    fields.insert("mlp_bias".into(), has("blk.0.ffn_gate.bias"));
+    fields.insert("eos_token_id".into(), stops(meta)?.into());
+    attention(meta, arch, &mut fields)?;
+    rope::rope(file, arch, &mut fields)?;
+    Ok(Config::from_json(Value::Object(fields), format!("{origin}, metadata"))?)
+}
+
+/// A number, or a list with a number for each layer, all the same.
+fn uniform(meta: &Metadata, key: &str) -> Result<Option<u64>> {
+    let Some(numbers) = meta.opt_u64s(key)? else { return Ok(None) };
+    match numbers.first() {
+        Some(first) if numbers.iter().all(|n| n == first) => Ok(Some(*first)),
+        _ => Err(meta.error(key, "differs from layer to layer, which is not supported").into()),
+    }
+}
+
+fn check_value_length(meta: &Metadata, arch: &str) -> Result<()> {
+    let (key, value) =
+        (format!("{arch}.attention.key_length"), format!("{arch}.attention.value_length"));
+    match (meta.opt_u64(&key)?, meta.opt_u64(&value)?) {
+        (Some(k), Some(v)) if k != v => {
+            let problem = format!("{v} differs from key_length, {k}, which is not supported");
+            Err(meta.error(&value, problem).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stops(meta: &Metadata) -> Result<Vec<u64>> {
+    let ids = STOPS.iter().filter_map(|key| meta.opt_u64(key).transpose());
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// Windows and soft caps. What the format leaves out is what the published models have.
+fn attention(meta: &Metadata, arch: &str, fields: &mut Map<String, Value>) -> Result<()> {
+    // Zero is how a file says that there is none.
+    let window = uniform(meta, &format!("{arch}.attention.sliding_window"))?.filter(|&w| w > 0);
+    fields.insert("sliding_window".into(), json!(window));
+    if arch == "gemma3" && window.is_none() {
+        fields.insert("sliding_window_pattern".into(), 1.into());
+    } else if arch.starts_with("gemma") {
+        pattern(meta, &format!("{arch}.attention.sliding_window_pattern"), fields)?;
+    }
+    let cap = |key: &str| meta.opt_f32(&format!("{arch}.{key}"));
+    let caps = (cap("attn_logit_softcapping")?, cap("final_logit_softcapping")?);
+    let defaults = if arch == "gemma2" { (Some(50.0), Some(30.0)) } else { (None, None) };
+    fields.insert("attn_logit_softcapping".into(), json!(caps.0.or(defaults.0)));
+    fields.insert("final_logit_softcapping".into(), json!(caps.1.or(defaults.1)));
+    if let Some(scalar) = query_scalar(meta, arch)? {
+        fields.insert("query_pre_attn_scalar".into(), scalar.into());
+    }
+    Ok(())
+}
+
+/// Which layers have the window: a truth value for each, or a period; most files say neither.
+fn pattern(meta: &Metadata, key: &str, fields: &mut Map<String, Value>) -> Result<()> {
+    match meta.get(key) {
+        None => {}
+        Some(tessera_formats::gguf::Value::Array(_)) => {
+            let sliding = meta.opt_bools(key)?.unwrap_or_default();
+            let kind = |sliding| if sliding { "sliding_attention" } else { "full_attention" };
+            let kinds: Vec<&str> = sliding.into_iter().map(kind).collect();
+            fields.insert("layer_types".into(), kinds.into());
+        }
+        Some(_) => {
+            fields.insert("sliding_window_pattern".into(), json!(meta.opt_u64(key)?));
+        }
+    }
+    Ok(())
+}
+
+/// What queries are divided by the root of. The format has no key for it: it is the width of a head,
+/// but in the two 27B models the width of the residual stream for each head.
+fn query_scalar(meta: &Metadata, arch: &str) -> Result<Option<u64>> {
+    let large = match arch {
+        "gemma2" => 46,
+        "gemma3" => 62,
+        _ => return Ok(None),
+    };
+    let number = |key: &str| uniform(meta, &format!("{arch}.{key}"));
+    if number("block_count")? != Some(large) {
+        return number("attention.key_length");
+    }
+    let width = number("embedding_length")?.zip(number("attention.head_count")?);
+    Ok(width.and_then(|(hidden, heads)| hidden.checked_div(heads)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! What files call the tensors.
+
+use tessera_formats::Checkpoint;
+
+/// How a tensor's Hugging Face name becomes the file's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// They are the same.
+    Plain,
+    /// The text model inside a multimodal one: what `model.` and `lm_head.` become.
+    Nested { model: &'static str, head: &'static str },
+    /// GGUF names.
+    Gguf(crate::gguf::Names),
+}
+
+impl Names {
+    /// How a multimodal checkpoint spells its text model, judged by where the embedding is.
+    pub(crate) fn nested(checkpoint: &Checkpoint) -> Self {
+        let known = [
+            ("language_model.model.", "language_model.lm_head."),
+            ("model.language_model.", "lm_head."),
+        ];
+        let has = |model: &str| checkpoint.tensor(&format!("{model}embed_tokens.weight")).is_some();
+        match known.into_iter().find(|(model, _)| has(model)) {
+            Some((model, head)) => Self::Nested { model, head },
+            None => Self::Plain,
+        }
+    }
+
+    /// The file's name of a tensor. A name the file's scheme has no word for stays as it is, and is
+    /// then reported as missing.
+    pub(crate) fn stored(&self, name: &str) -> String {
+        let renamed = match self {
+            Self::Plain => None,
+            Self::Nested { model, head } => {
+                let body = name.strip_prefix("model.").map(|rest| format!("{model}{rest}"));
+                body.or_else(|| name.strip_prefix("lm_head.").map(|rest| format!("{head}{rest}")))
+            }
+            Self::Gguf(names) => names.stored(name),
+        };
+        renamed.unwrap_or_else(|| name.into())
+    }
+
+    /// In how many heads the rows of a tensor are stored as neighbouring pairs, if they are.
+    pub(crate) fn paired_heads(&self, name: &str) -> Option<usize> {
+        match self {
+            Self::Gguf(names) => names.paired_heads(name),
+            _ => None,
+        }
+    }
+
+    /// Whether a tensor of the file may go unused: what the configuration already says (rotary
+    /// frequencies), a copy of the tied embedding, and the other half of a multimodal model.
+    pub(crate) fn ignores(&self, tensor: &str, tied: bool) -> bool {
+        let vision = [
+            "vision_tower.",
+            "multi_modal_projector.",
+            "model.vision_tower.",
+            "model.multi_modal_projector.",
+        ];
+        match self {
+            Self::Gguf(_) => ["rope_freqs.", "rope_factors_long.", "rope_factors_short."]
+                .iter()
+                .any(|prefix| tensor.starts_with(prefix)),
+            _ if tensor.ends_with(".rotary_emb.inv_freq") => true,
+            _ if tied && tensor.starts_with(self.stored("lm_head.").as_str()) => true,
+            Self::Nested { .. } => vision.iter().any(|prefix| tensor.starts_with(prefix)),
+            Self::Plain => false,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! A checkpoint as families see it: Hugging Face fields, whatever the files are.
+
+use tessera_formats::{Checkpoint, Config, Kind};
+
+use crate::{BuildOptions, Result, gguf, names::Names};
+
+/// A checkpoint's configuration, normalised.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// The text model's fields, with their Hugging Face names.
+    pub(crate) config: Config,
+    /// What the files are; a few conventions differ.
+    pub(crate) kind: Kind,
+    /// How graph names become the file's.
+    pub(crate) names: Names,
+    /// [`BuildOptions::context`].
+    pub(crate) context: Option<usize>,
+}
+
+impl Source {
+    pub(crate) fn read(checkpoint: &Checkpoint, options: &BuildOptions) -> Result<Self> {
+        let (config, names) = match checkpoint.gguf() {
+            Some(file) => {
+                let config = gguf::config(file, checkpoint.config().origin())?;
+                let names = gguf::names(&config)?;
+                (config, names)
+            }
+            None => match checkpoint.config().opt_sub("text_config")? {
+                // A multimodal checkpoint, of which we take the text part.
+                Some(text) => (text, Names::nested(checkpoint)),
+                None => (checkpoint.config().clone(), Names::Plain),
+            },
+        };
+        Ok(Self { config, kind: checkpoint.kind(), names, context: options.context })
+    }
+
+    /// What is added to norm weights that the original checkpoints store centred on zero (Gemma):
+    /// converters to GGUF have added it already, mlx leaves them as they are.
+    pub(crate) fn centred_norm_offset(&self) -> f32 {
+        if self.kind == Kind::Gguf { 0.0 } else { 1.0 }
+    }
+
+    /// `x` rounded to the type the model was trained in, where the files say (GGUF files do not).
+    pub(crate) fn round(&self, x: f32) -> Result<f32> {
+        let dtype = match self.config.opt_str("dtype")? {
+            Some(dtype) => Some(dtype),
+            None => self.config.opt_str("torch_dtype")?,
+        };
+        Ok(match dtype {
+            Some("bfloat16") => half::bf16::from_f32(x).to_f32(),
+            Some("float16") => half::f16::from_f32(x).to_f32(),
+            _ => x,
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! Rows: their order in storage, and ranges of them.
+
+use tessera_formats::Bytes;
+
+use super::Weight;
+use crate::{Error, Result};
+
+/// Order of a matrix's rows in storage, against the order in which they are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum RowOrder {
+    /// Row `r` is stored at `r`.
+    #[default]
+    Plain,
+    /// Within each of `heads` equal groups of `2 * half` rows, row `p * half + i` (`p` 0 or 1) is stored at
+    /// `2 * i + p`: GGUF files of the llama architecture pair neighbours for rotary embedding.
+    Paired {
+        /// Number of groups.
+        heads: usize,
+    },
+}
+
+impl Weight {
+    /// This matrix with its rows stored in `order`.
+    ///
+    /// # Errors
+    /// [`Error::Heads`] when the rows are not that many heads of an even number of rows.
+    pub fn with_order(mut self, order: RowOrder) -> Result<Self> {
+        if let RowOrder::Paired { heads } = order {
+            let pairs = heads.checked_mul(2).filter(|&n| n > 0 && self.rows.is_multiple_of(n));
+            if pairs.is_none() {
+                return Err(Error::Heads { rows: self.rows, heads });
+            }
+        }
+        self.order = order;
+        Ok(self)
+    }
+
+    /// Where row `row` (as named) is stored.
+    pub fn stored_row(&self, row: usize) -> usize {
+        match self.order {
+            RowOrder::Plain => row,
+            RowOrder::Paired { heads } => {
+                let head = self.rows / heads;
+                let (first, within) = (row / head * head, row % head);
+                let (part, i) = (within / (head / 2), within % (head / 2));
+                first + 2 * i + part
+            }
+        }
+    }
+
+    /// Rows `start..start + len` (as named), sharing storage with this matrix.
+    ///
+    /// # Errors
+    /// [`Error::Slice`] when the range is empty or reaches past the end, or where rows are paired
+    /// and it is not whole heads.
+    pub fn slice_rows(&self, start: usize, len: usize) -> Result<Self> {
+        let (unit, order) = match self.order {
+            RowOrder::Plain => (1, RowOrder::Plain),
+            RowOrder::Paired { heads } => {
+                let unit = self.rows / heads;
+                (unit, RowOrder::Paired { heads: len / unit })
+            }
+        };
+        let error = || Error::Slice { start, len, rows: self.rows, unit };
+        let end = start.checked_add(len).filter(|&end| len > 0 && end <= self.rows);
+        if end.is_none() || !start.is_multiple_of(unit) || !len.is_multiple_of(unit) {
+            return Err(error());
+        }
+        let part = |bytes: &Bytes, row| bytes.slice(start * row, len * row).ok_or_else(error);
+        let companion =
+            |bytes: &Option<Bytes>, row| bytes.as_ref().map(|b| part(b, row)).transpose();
+        let (codes, scales, biases) = self.row_bytes();
+        Ok(Self {
+            codes: part(&self.codes, codes)?,
+            scales: companion(&self.scales, scales)?,
+            biases: companion(&self.biases, biases)?,
+            rows: len,
+            order,
+            ..self.clone()
+        })
+    }
+}

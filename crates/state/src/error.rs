@@ -1,0 +1,53 @@
+//! Why the bookkeeping refuses.
+
+use tessera_graph::BackendError;
+
+use crate::OverBudget;
+
+/// Why the bookkeeping refuses; nothing has changed when it does.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// More pages than the memory budget allows.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+    /// The backend could not make pages.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The sequence would grow past the context.
+    #[error("a sequence of {needed} positions does not fit the context of {context}")]
+    Context {
+        /// Positions asked for.
+        needed: usize,
+        /// Positions a sequence may have.
+        context: usize,
+    },
+    /// As many sequences are open as were planned for.
+    #[error("all {limit} sequences are in use")]
+    Sequences {
+        /// Sequences planned for.
+        limit: usize,
+    },
+    /// The sequence has been released.
+    #[error("sequence {index} is not open")]
+    Closed {
+        /// Its slot.
+        index: u32,
+    },
+    /// More tokens than were reserved (or kept than were run).
+    #[error("{tokens} tokens where {reserved} positions are reserved")]
+    Reservation {
+        /// Tokens given.
+        tokens: usize,
+        /// Positions reserved.
+        reserved: usize,
+    },
+    /// The sequence cannot go back to that length: its windows have forgotten too much, or it never
+    /// was that long.
+    #[error("a sequence of {len} positions cannot go back to {wanted}")]
+    Forgotten {
+        /// Its length.
+        len: usize,
+        /// Length asked for.
+        wanted: usize,
+    },
+}

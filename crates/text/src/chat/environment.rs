@@ -1,0 +1,80 @@
+//! The world a chat template sees: Jinja as transformers sets it up, with bounds.
+
+use std::{error, fmt, time::SystemTime};
+
+use fancy_regex::Regex;
+use minijinja::{
+    Environment, Error, ErrorKind, UndefinedBehavior, Value, syntax::SyntaxConfig, value::Kwargs,
+};
+
+use super::{python, time};
+
+/// Deepest nesting of blocks, macro calls and expressions.
+const DEPTH: usize = 200;
+
+/// The message a template gave to `raise_exception`.
+#[derive(Debug)]
+pub(super) struct Refusal(pub String);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl error::Error for Refusal {}
+
+/// An environment without templates.
+pub(super) fn new() -> Environment<'static> {
+    let mut environment = Environment::new();
+    if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
+        environment.set_syntax(syntax);
+    }
+    environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+    environment.set_recursion_limit(DEPTH);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment
+        .set_formatter(|out, _, value| out.write_str(&python::text(value)).map_err(Error::from));
+    environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, "refused").with_source(Refusal(message)))
+    });
+    environment
+        .add_filter("tojson", |value: Value, options: Kwargs| python::json(&value, &options));
+    environment.add_filter("string", |value: Value| python::text(&value));
+    environment
+}
+
+/// Gives templates `strftime_now`, at a fixed time or by the clock.
+pub(super) fn set_clock(environment: &mut Environment<'static>, now: Option<SystemTime>) {
+    environment.add_function("strftime_now", move |format: String| {
+        time::strftime(&format, now.unwrap_or_else(SystemTime::now)).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidOperation, format!("cannot format time as `{format}`"))
+        })
+    });
+}
+
+/// Rewrites what transformers adds to Jinja: `{% generation %}` marks an answer for training and
+/// changes no text.
+pub(super) fn adapt(source: &str) -> String {
+    let tag = |name: &str, instead: &str, text: String| match Regex::new(&format!(
+        r"\{{%([-+]?)\s*{name}\s*([-+]?)%\}}"
+    )) {
+        Ok(regex) => regex.replace_all(&text, format!("{{%$1 {instead} $2%}}")).into_owned(),
+        Err(_) => text,
+    };
+    let opened = tag("generation", "if true", source.to_owned());
+    tag("endgeneration", "endif", opened)
+}
+
+/// The refusal inside an error, however deep.
+pub(super) fn refusal(error: &Error) -> Option<&Refusal> {
+    let mut cause: Option<&(dyn error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(refusal) = current.downcast_ref() {
+            return Some(refusal);
+        }
+        cause = current.source();
+    }
+    None
+}

@@ -1,0 +1,2 @@
+//! Repeated jobs. fn main below.
+fn main() {}
