@@ -4,12 +4,7 @@ use anyhow::Result;
 use tessera_hub::{Hub, HubOptions, Name, Resolved};
 
 use crate::{
-    args::GlobalArgs,
-    errors,
-    interrupt::Interrupts,
-    output,
-    progress::Progress,
-    style::Style,
+    args::GlobalArgs, errors, interrupt::Interrupts, output, progress::Progress, style::Style,
 };
 
 /// The model of commands that are given none.
@@ -64,7 +59,11 @@ impl Context {
                 // Everything below one folder; endpoint and token are still those of the environment.
                 let at = HubOptions::new(folder);
                 match HubOptions::from_environment() {
-                    Ok(env) => HubOptions { hub_cache: at.hub_cache, package_cache: at.package_cache, ..env },
+                    Ok(env) => HubOptions {
+                        hub_cache: at.hub_cache,
+                        package_cache: at.package_cache,
+                        ..env
+                    },
                     Err(_) => at,
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::{hints, output::Closed, style::Style};
+use crate::{hints, output::Closed, style::Style, units};
 
 /// What the shell is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,24 +58,34 @@ impl fmt::Display for NotHere {
 
 impl Error for NotHere {}
 
-/// Stopped by Ctrl-C before there was a result.
+/// A model whose weights alone exceed the memory; nothing has been downloaded.
 #[derive(Debug)]
-pub struct Interrupted;
+pub struct TooLarge {
+    /// The model.
+    pub name: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Bytes a model may take.
+    pub allowed: u64,
+}
 
-impl fmt::Display for Interrupted {
+impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("interrupted")
+        let (needed, allowed) = (units::bytes(self.bytes), units::bytes(self.allowed));
+        write!(
+            f,
+            "{} has {needed} of weights, but a model may take {allowed} here; not downloaded",
+            self.name
+        )
     }
 }
 
-impl Error for Interrupted {}
+impl Error for TooLarge {}
 
 /// The exit status of an error.
 pub fn exit(error: &anyhow::Error) -> Exit {
     if error.is::<Closed>() {
         Exit::Success
-    } else if error.is::<Interrupted>() {
-        Exit::Interrupted
     } else if error.is::<Usage>() {
         Exit::Usage
     } else {
@@ -83,9 +93,9 @@ pub fn exit(error: &anyhow::Error) -> Exit {
     }
 }
 
-/// What is printed for an error: one line, its causes, and what to do. Empty for ends that need no word.
+/// What is printed for an error: one line, its causes, and what to do. Nothing if the reader has gone.
 pub fn report(error: &anyhow::Error, style: Style) -> String {
-    if error.is::<Closed>() || error.is::<Interrupted>() {
+    if error.is::<Closed>() {
         return String::new();
     }
     let mut text = format!("{} {error}\n", style.red("error:"));
@@ -118,7 +128,8 @@ mod tests {
     #[test]
     fn causes_are_told_once() {
         let inner = std::io::Error::other("disk on fire");
-        let error = Err::<(), _>(inner).context("cannot read x").context("cannot load y").unwrap_err();
+        let error =
+            Err::<(), _>(inner).context("cannot read x").context("cannot load y").unwrap_err();
         assert_eq!(
             plain(&error),
             "error: cannot load y\n  because: cannot read x\n  because: disk on fire\n"
@@ -130,7 +141,7 @@ mod tests {
     #[test]
     fn statuses() {
         assert_eq!(exit(&usage("no")).code(), 2);
-        assert_eq!(exit(&Interrupted.into()).code(), 130);
+        assert_eq!(Exit::Interrupted.code(), 130);
         assert_eq!(exit(&anyhow::anyhow!("x")).code(), 1);
         assert_eq!(exit(&Closed.into()).code(), 0);
         assert_eq!(plain(&Closed.into()), "");

@@ -32,7 +32,10 @@ pub fn file(path: &std::path::Path) -> Result<String> {
 
 fn text(source: impl Read, name: &str) -> Result<String> {
     let mut bytes = Vec::new();
-    source.take(LONGEST + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
+    source
+        .take(LONGEST + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {name}"))?;
     if bytes.len() as u64 > LONGEST {
         return Err(anyhow!("{name} holds more than {LONGEST} bytes"));
     }

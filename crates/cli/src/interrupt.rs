@@ -41,7 +41,11 @@ impl Interrupts {
     }
 
     /// Does `work` while Ctrl-C calls `stop`; says whether it was called.
-    pub fn during<T>(&self, stop: impl Fn() + Send + 'static, work: impl FnOnce() -> T) -> (T, bool) {
+    pub fn during<T>(
+        &self,
+        stop: impl Fn() + Send + 'static,
+        work: impl FnOnce() -> T,
+    ) -> (T, bool) {
         *self.lock() = State { stop: Some(Box::new(stop)), hits: 0 };
         let watch = Watch(self);
         let result = work();

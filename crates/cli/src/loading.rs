@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tessera_cpu::{Cpu, CpuOptions};
-use tessera_engine::{BackendChoice, LoadOptions, Model};
+use tessera_engine::{BackendChoice, Lifecycle, LoadOptions, Loading, Model};
+use tessera_hub::Event;
 
-use crate::{args::LoadArgs, context::Context, progress::Progress, units};
+use crate::{
+    args::LoadArgs, context::Context, errors::TooLarge, machine, progress::Progress, units,
+};
 
 /// A model, and what computes it.
 #[derive(Debug)]
@@ -30,8 +33,6 @@ pub fn load(
     let begun = Instant::now();
     let cpu = CpuOptions { threads: args.threads, precise: args.precise, isa: args.isa };
     let cpu = Cpu::new(&cpu)?;
-    let progress = Arc::new(Progress::new(context));
-    let listener = progress.clone();
     let backend = cpu.clone();
     let mut options = LoadOptions {
         backend: BackendChoice::Custom(Arc::new(move || Ok(Box::new(backend.clone())))),
@@ -40,15 +41,32 @@ pub fn load(
         hub: Some(context.hub()?.options().clone()),
         // One person talks to one model.
         max_sequences: 1,
-        on_event: Some(Arc::new(move |state| listener.life(state))),
         ..LoadOptions::default()
     };
     adjust(&mut options);
-    let loaded = Model::load(name, options).wait();
-    progress.finish();
-    let model = loaded.with_context(|| format!("cannot load {name}"))?;
+    let model = watch(context, name, Model::load(name, options), args.memory)?;
     tell(context, &model, &cpu, begun);
     Ok(Loaded { model, cpu })
+}
+
+/// Waits for a model, showing what happens, and gives up before a download that cannot fit.
+fn watch(context: &Context, name: &str, loading: Loading, memory: Option<u64>) -> Result<Model> {
+    let progress = Progress::new(context);
+    let mut life = loading.lifecycle();
+    while let Some(state) = life.next_blocking() {
+        if let Lifecycle::Fetching(Event::Planned { bytes, .. }) = state
+            && let Some(allowed) = memory.or_else(machine::budget)
+            && bytes > allowed
+        {
+            return Err(TooLarge { name: name.to_owned(), bytes, allowed }.into());
+        }
+        progress.life(&state);
+        if matches!(state, Lifecycle::Ready | Lifecycle::Failed { .. }) {
+            break;
+        }
+    }
+    progress.finish();
+    Ok(loading.wait()?)
 }
 
 /// What `--verbose` tells about a loaded model.
@@ -59,7 +77,11 @@ fn tell(context: &Context, model: &Model, cpu: &Cpu, begun: Instant) {
     }
     if let Some(details) = &info.details {
         let parameters = units::count(details.parameters as u64);
-        context.detail(&format!("{}, {parameters} parameters, {}", details.family, details.quantization()));
+        context.detail(&format!(
+            "{}, {parameters} parameters, {}",
+            details.family,
+            details.quantization()
+        ));
     }
     context.detail(&format!(
         "backend: {}, {} threads, {}",

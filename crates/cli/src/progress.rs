@@ -14,8 +14,7 @@ use tessera_hub::Event;
 
 use crate::{context::Context, output, style::Style, units};
 
-const BYTES: &str =
-    "{msg:32!} {wide_bar:.dim} {binary_bytes:>10} of {binary_total_bytes:<10} {binary_bytes_per_sec:>12} {eta:>4}";
+const BYTES: &str = "{msg:32!} {wide_bar:.dim} {binary_bytes:>10} of {binary_total_bytes:<10} {binary_bytes_per_sec:>12} {eta:>4}";
 const UNKNOWN: &str = "{msg:32!} {spinner} {binary_bytes:>10} {binary_bytes_per_sec:>12}";
 const STEPS: &str = "{msg:32!} {wide_bar:.dim} {pos:>6} of {len:<6} {eta:>4} left";
 const SPINNER: &str = "{spinner} {msg}";
@@ -45,7 +44,8 @@ impl Progress {
     /// Nothing shown yet.
     pub fn new(context: &Context) -> Self {
         let visible = !context.global.quiet && io::stderr().is_terminal();
-        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Self {
             bars: MultiProgress::with_draw_target(target),
             shown: Mutex::default(),
@@ -75,7 +75,9 @@ impl Progress {
         match state {
             Lifecycle::Fetching(event) => self.hub(event.clone()),
             Lifecycle::Downloading { file, done, total, .. } => self.download(file, *done, *total),
-            Lifecycle::Loading { stage: Stage::Weights, done, total } => self.weights(*done, *total),
+            Lifecycle::Loading { stage: Stage::Weights, done, total } => {
+                self.weights(*done, *total)
+            }
             Lifecycle::Loading { stage, .. } => self.status(stage.to_string()),
             Lifecycle::Ready | Lifecycle::Failed { .. } => self.finish(),
             _ => {}
@@ -95,20 +97,17 @@ impl Progress {
             Event::Source { source } if self.verbose => self.say(&format!("looking at {source}")),
             Event::SourceFailed { source, reason } => {
                 self.clear_status();
-                self.say(&format!("{source} failed: {reason}"));
+                self.say(&format!("{source} failed: {reason}; trying elsewhere"));
             }
             Event::Source { source } => self.status(format!("asking {source}")),
-            Event::Waiting { file } => self.status(format!("waiting for another process to fetch {file}")),
+            Event::Waiting { file } => {
+                self.status(format!("waiting for another process to fetch {file}"))
+            }
             Event::Planned { files, bytes, present } => self.planned(files, bytes, present),
             Event::Downloading { file, done, total, .. } => self.download(&file, done, total),
             Event::Verifying { file } => self.status(format!("checking {file}")),
             Event::Unpacking { file } => self.status(format!("unpacking {file}")),
-            Event::Ready { path, bytes } => {
-                self.finish();
-                if self.verbose {
-                    self.say(&format!("{} ({})", path.display(), units::bytes(bytes)));
-                }
-            }
+            Event::Ready { .. } => self.finish(),
             _ => {}
         }
     }

@@ -22,7 +22,6 @@ pub struct Style(bool);
 const RESET: &str = "\x1b[0m";
 /// Less bright, for thinking and side notes.
 const DIM: &str = "\x1b[2m";
-const BOLD: &str = "\x1b[1m";
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[33m";
 const GREEN: &str = "\x1b[32m";
@@ -49,11 +48,6 @@ impl Style {
     /// Dim text.
     pub fn dim(self, text: &str) -> String {
         self.wrap(DIM, text)
-    }
-
-    /// Bold text.
-    pub fn bold(self, text: &str) -> String {
-        self.wrap(BOLD, text)
     }
 
     /// For failures.
@@ -88,6 +82,6 @@ mod tests {
         assert_eq!(Style::new(Color::Auto, false).dim("x"), "x");
         assert_eq!(Style::new(Color::Auto, true).dim("x"), "\x1b[2mx\x1b[0m");
         assert_eq!(Style::new(Color::Never, true).red("x"), "x");
-        assert_eq!(Style::new(Color::Always, false).bold(""), "");
+        assert_eq!(Style::new(Color::Always, false).green(""), "");
     }
 }

@@ -42,12 +42,17 @@ pub fn time(time: Duration) -> String {
     }
 }
 
+/// `1 token`, `2 tokens`, `1,024 tokens`.
+pub fn plural(number: usize, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(number as u64), if number == 1 { "" } else { "s" })
+}
+
 /// A number with thousands separated by commas: `49,152`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -80,6 +85,8 @@ mod tests {
         assert_eq!(time(Duration::from_micros(1234)), "1.23 ms");
         assert_eq!(time(Duration::from_millis(1250)), "1.25 s");
         assert_eq!(time(Duration::from_secs(125)), "2 min 05 s");
+        assert_eq!(plural(1, "token"), "1 token");
+        assert_eq!(plural(1024, "token"), "1,024 tokens");
         assert_eq!(thousands(0), "0");
         assert_eq!(thousands(49_152), "49,152");
         assert_eq!(thousands(1_234_567), "1,234,567");

@@ -1,5 +1,6 @@
 //! From a choice to a backend.
 
+use tessera_cpu::{Cpu, CpuOptions};
 use tessera_graph::{Backend, BackendError, oracle::Oracle};
 
 use crate::{BackendChoice, CpuChoice};
@@ -13,6 +14,8 @@ pub(crate) fn make(choice: &BackendChoice) -> Result<Box<dyn Backend>, BackendEr
     }
 }
 
-fn cpu(_choice: CpuChoice) -> Result<Box<dyn Backend>, BackendError> {
-    Ok(Box::new(Oracle))
+fn cpu(choice: CpuChoice) -> Result<Box<dyn Backend>, BackendError> {
+    let CpuChoice { threads, precise } = choice;
+    let options = CpuOptions { threads, precise, ..CpuOptions::default() };
+    Ok(Box::new(Cpu::new(&options)?))
 }

@@ -55,6 +55,9 @@ pub enum LoadError {
         /// The budget in bytes.
         budget: usize,
     },
+    /// The backend laid the model out in more memory than the budget allows.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
     /// The context asked for does not fit the memory budget.
     #[error(
         "a context of {requested} needs {} for keys and values, but {} of the memory budget of {} is left \

@@ -110,9 +110,7 @@ pub(crate) fn start(
     context.tokens = context.tokens.min(limits.context);
 
     let mut account = Budget::new(budget);
-    account
-        .take("the model", weights.saturating_add(arena), "")
-        .map_err(too_large(&needs, budget))?;
+    account.take("the model", weights.saturating_add(arena), "choose a smaller one")?;
     let context_bytes =
         tessera_state::sequence_bytes(&needs.groups, context.tokens, needs.step, ROLLBACK);
     let sequences = options.max_sequences + options.max_sessions + 1; // one for benchmarks
@@ -140,9 +138,4 @@ pub(crate) fn start(
     let model = Model::new(commands, watch.clone(), text, info, token_ids);
     let bounds = Bounds { running: options.max_sequences, waiting: options.max_waiting };
     Ok((model, Scheduler::new(runner, bounds, watch.clone()), receiver))
-}
-
-fn too_large(needs: &Needs, budget: usize) -> impl FnOnce(tessera_state::OverBudget) -> LoadError {
-    let (weights, arena) = (needs.weights, needs.arena);
-    move |_| LoadError::TooLarge { weights, arena, kv: 0, minimum: 0, budget }
 }

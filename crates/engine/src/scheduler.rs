@@ -62,6 +62,8 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     pub(crate) fn new(runner: Runner, bounds: Bounds, watch: Arc<Watch>) -> Self {
+        let status = Status { memory: runner.memory(), ..Status::default() };
+        *watch.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
         Self {
             runner,
             bounds,
@@ -108,6 +110,7 @@ impl Scheduler {
             let command = match commands.try_recv() {
                 Err(mpsc::TryRecvError::Empty) if idle => {
                     self.report();
+                    debug_assert_eq!(self.runner.state.check_integrity(), Ok(()));
                     commands.recv().map_err(|_| mpsc::TryRecvError::Disconnected)
                 }
                 other => other,
@@ -126,7 +129,8 @@ impl Scheduler {
     }
 
     fn submit(&mut self, mut work: Work) {
-        if self.waiting.len() >= self.bounds.waiting {
+        let room = self.bounds.running + self.bounds.waiting;
+        if self.running.len() + self.waiting.len() >= room {
             return work.fail(GenerateError::Overloaded { limit: self.bounds.waiting });
         }
         let busy = |other: &Work| other.session == work.session && !other.cancel.is_set();

@@ -68,6 +68,12 @@ impl Sessions {
         }
     }
 
+    /// Whether anything is kept for `session`.
+    pub(crate) fn remembers(&self, session: SessionId) -> bool {
+        self.kept.iter().any(|kept| kept.session == session)
+    }
+
+    /// Sessions that something is kept for.
     pub(crate) fn len(&self) -> usize {
         self.kept.len()
     }

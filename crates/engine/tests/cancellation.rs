@@ -6,9 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use common::{assert_empty, ids, load, options, prompt, request};
 use futures_core::Stream;
-use tessera_engine::{
-    Event, FinishReason, GenerateError, Lifecycle, LoadOptions, Model, Request,
-};
+use tessera_engine::{Event, FinishReason, GenerateError, Lifecycle, LoadOptions, Model, Request};
 
 #[test]
 fn a_cancelled_request_says_so_and_keeps_what_was_drawn() {
@@ -139,8 +137,9 @@ fn loading_tells_its_stages() {
     let loading = Model::from_parts(common::parts(false), options());
     let mut stream = loading.lifecycle();
     let model = loading.wait().unwrap();
-    let states: Vec<_> =
-        std::iter::from_fn(|| stream.next_blocking()).take_while(|s| *s != Lifecycle::Ready).collect();
+    let states: Vec<_> = std::iter::from_fn(|| stream.next_blocking())
+        .take_while(|s| *s != Lifecycle::Ready)
+        .collect();
     assert!(states.iter().all(|s| matches!(s, Lifecycle::Idle | Lifecycle::Loading { .. })));
     assert_eq!(model.state(), Lifecycle::Ready);
 }

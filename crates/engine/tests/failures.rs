@@ -108,7 +108,10 @@ fn a_panic_fails_the_model_not_the_process() {
     let model = load(picky());
     let bystander = model.generate(clean(1));
     let error = model.generate(request(vec![50, BOMB], 5, 1)).collect().unwrap_err();
-    assert!(matches!(&error, GenerateError::Failed { message } if message.contains("bomb")), "{error}");
+    assert!(
+        matches!(&error, GenerateError::Failed { message } if message.contains("bomb")),
+        "{error}"
+    );
     // It may have finished before; if not, it is told why it did not.
     assert!(matches!(bystander.collect(), Ok(_) | Err(GenerateError::Failed { .. })));
     assert!(matches!(model.generate(clean(1)).collect(), Err(GenerateError::Failed { .. })));

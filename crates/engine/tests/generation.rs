@@ -4,8 +4,8 @@ mod common;
 
 use common::{END, TRAINED, VOCAB, assert_empty, ids, load, options, parts, prompt, request};
 use tessera_engine::{
-    BackendChoice, Event, FinishReason, GenerateError, LoadOptions, Message, Model, Prompt,
-    Request, SamplingOptions,
+    Event, FinishReason, GenerateError, LoadOptions, Message, Model, Prompt, Request,
+    SamplingOptions,
 };
 
 /// What one request draws when it is alone, with whole prompts.
@@ -81,8 +81,7 @@ fn what_needs_a_template_is_refused_without_one() {
     assert!(matches!(error, GenerateError::NoTools), "{error}");
 }
 
-/// Draws `text`, whatever the model thinks: a bias of 1000 for each next byte would need a grammar, so
-/// the model is asked for what it draws by itself, and the stop string is cut from that.
+/// The stop string is cut from what the model writes without it.
 #[test]
 fn stop_strings_end_the_answer_across_tokens_and_are_not_part_of_it() {
     let model = load(options());
@@ -243,11 +242,4 @@ fn greedy_continuation_and_scores_agree() {
     assert_eq!(model.score(vec![3], 0).wait().unwrap().perplexity(), None);
     assert!(model.score(prompt(TRAINED, 1), 1).wait().is_ok());
     assert_empty(&model);
-}
-
-#[test]
-fn the_oracle_is_the_backend_under_test() {
-    let model = load(options());
-    assert_eq!(model.info().backend, "oracle");
-    assert!(matches!(options().backend, BackendChoice::Oracle));
 }

@@ -84,7 +84,7 @@ fn what_does_not_fit_is_refused_before_it_is_loaded() {
     let tight = tight(10, options());
     match refused(tight.memory.unwrap(), Some(1024)) {
         LoadError::ContextMemory { requested: 1024, possible, needed, available, .. } => {
-            assert!(possible >= 640 && possible < 1024 && needed > available);
+            assert!((640..1024).contains(&possible) && needed > available);
         }
         other => panic!("{other}"),
     }

@@ -4,7 +4,7 @@
 //! shape as it grows, rewritten by [`fuse`], laid out by [`plan`](fn@plan) and compiled by a [`Backend`].
 //! Row counts are symbolic ([`Rows`]); a [`Batch`] gives them values, one step at a time.
 //!
-//! Because the graph is data it can be [printed](print), [costed](cost) and executed by the slow,
+//! Because the graph is data it can be [printed](mod@print), [costed](cost) and executed by the slow,
 //! obvious [`oracle`] that every backend is tested against.
 
 mod backend;

@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn higher_scores_first_then_leftmost() {
-        let tokens = [("a", -9.0), ("b", -9.0), ("ab", -2.0), ("ba", -1.0), ("aba", -3.0)];
+        let tokens = [("a", -9.0), ("b", -9.0), ("ab", -2.0), ("ba", -1.0), ("abab", -3.0)];
         assert_eq!(encode(&tokens, "aba").unwrap(), [1, 4], "`ba` outranks `ab`");
-        assert_eq!(encode(&tokens, "abab").unwrap(), [1, 4, 2]);
+        assert_eq!(encode(&tokens, "baba").unwrap(), [4, 4]);
     }
 
     #[test]

@@ -178,7 +178,9 @@ fn hostile_templates_end_soon_and_small() {
         "{{ [[[[[1]]]]]|tojson * 1000000000 }}",
         "{% include 'default' %}",
     ] {
+        let t = Instant::now();
         let error = rendered(hostile).expect_err(hostile);
+        eprintln!("{:?} {hostile}", t.elapsed());
         assert!(
             matches!(error, Error::Runaway { .. } | Error::Template { .. }),
             "{hostile}: {error}"

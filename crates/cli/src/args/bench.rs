@@ -6,24 +6,26 @@ use super::values;
 
 /// Arguments of `tessera bench`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Lists are set apart by commas: `tessera bench smollm2 -p 128,512 -n 128 -t 1,2`.")]
+#[command(
+    after_help = "Lists are set apart by commas: `tessera bench smollm2 -p 128,512 -n 128 -t 1,2`."
+)]
 pub struct BenchArgs {
     /// The model [default: smollm2]
     pub model: Option<String>,
     /// Prompt tokens of each prefill test; 0 for none
-    #[arg(short = 'p', long, value_name = "LIST", value_delimiter = ',', default_values_t = [512])]
+    #[arg(short = 'p', long, value_name = "LIST", allow_negative_numbers = true, value_delimiter = ',', default_values_t = [512])]
     pub n_prompt: Vec<usize>,
     /// Tokens of each decode test; 0 for none
-    #[arg(short = 'n', long, value_name = "LIST", value_delimiter = ',', default_values_t = [128])]
+    #[arg(short = 'n', long, value_name = "LIST", allow_negative_numbers = true, value_delimiter = ',', default_values_t = [128])]
     pub n_gen: Vec<usize>,
     /// Tokens in the context before each test
-    #[arg(short = 'd', long, value_name = "LIST", value_delimiter = ',', default_values_t = [0])]
+    #[arg(short = 'd', long, value_name = "LIST", allow_negative_numbers = true, value_delimiter = ',', default_values_t = [0])]
     pub n_depth: Vec<usize>,
     /// Threads [default: one for each core]
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = values::positive)]
+    #[arg(short, long, value_name = "LIST", allow_negative_numbers = true, value_delimiter = ',', value_parser = values::positive)]
     pub threads: Vec<usize>,
     /// Measured repeats of each test
-    #[arg(short, long, value_name = "N", value_parser = values::positive, default_value_t = 5)]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive, default_value_t = 5)]
     pub repetitions: usize,
     /// Compute with f32 activations instead of int8
     #[arg(long)]

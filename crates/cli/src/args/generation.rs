@@ -9,19 +9,19 @@ use super::{LoadArgs, values};
 #[command(next_help_heading = "Generation")]
 pub struct GenerationArgs {
     /// Divides the logits, 0 to 100; 0 always takes the most likely token
-    #[arg(long, value_name = "T", value_parser = values::temperature)]
+    #[arg(long, value_name = "T", value_parser = values::temperature, allow_negative_numbers = true)]
     pub temperature: Option<f32>,
     /// Keep the K most likely tokens; 0 keeps all
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub top_k: Option<u32>,
     /// Keep the fewest most likely tokens whose probabilities reach P
-    #[arg(long, value_name = "P", value_parser = values::top_p)]
+    #[arg(long, value_name = "P", value_parser = values::top_p, allow_negative_numbers = true)]
     pub top_p: Option<f32>,
     /// Drop tokens less likely than P times the most likely one
-    #[arg(long, value_name = "P", value_parser = values::min_p)]
+    #[arg(long, value_name = "P", value_parser = values::min_p, allow_negative_numbers = true)]
     pub min_p: Option<f32>,
     /// Makes tokens that occurred less likely when above 1
-    #[arg(long, value_name = "R", value_parser = values::repetition_penalty)]
+    #[arg(long, value_name = "R", value_parser = values::repetition_penalty, allow_negative_numbers = true)]
     pub repetition_penalty: Option<f32>,
     /// Subtracted from the logits of tokens in the answer, -100 to 100
     #[arg(long, value_name = "R", value_parser = values::penalty, allow_negative_numbers = true)]
@@ -30,10 +30,10 @@ pub struct GenerationArgs {
     #[arg(long, value_name = "R", value_parser = values::penalty, allow_negative_numbers = true)]
     pub frequency_penalty: Option<f32>,
     /// Seed of the draws: the same seed gives the same answer [default: random]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Tokens of the answer at most [default: until the model ends or the context is full]
-    #[arg(short = 'n', long, value_name = "N", value_parser = values::positive)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = values::positive, allow_negative_numbers = true)]
     pub max_tokens: Option<usize>,
     /// Text that ends the answer; may be given several times
     #[arg(long, value_name = "TEXT")]

@@ -9,10 +9,10 @@ use super::values;
 #[command(next_help_heading = "Loading")]
 pub struct LoadArgs {
     /// Positions of the context [default: as many as the model and the memory allow]
-    #[arg(short, long, value_name = "N", value_parser = values::positive)]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     pub context: Option<usize>,
     /// Threads [default: one for each core]
-    #[arg(short, long, value_name = "N", value_parser = values::positive)]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     pub threads: Option<usize>,
     /// Compute with f32 activations instead of int8: slower, for comparison
     #[arg(long)]
@@ -21,6 +21,6 @@ pub struct LoadArgs {
     #[arg(long, value_name = "ISA", value_parser = values::isa)]
     pub isa: Option<tessera_cpu::Level>,
     /// Memory the model may use, such as 800M or 4G [default: what is free, less a reserve]
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = values::size)]
     pub memory: Option<u64>,
 }

@@ -14,8 +14,8 @@ pub use bench::BenchArgs;
 pub use generation::{GenerationArgs, RunArgs};
 pub use load::LoadArgs;
 pub use tools::{
-    CompletionsArgs, DetokenizeArgs, InspectArgs, ListArgs, PerplexityArgs, PullArgs, RmArgs, ShowArgs,
-    Specials, TokenizeArgs,
+    CompletionsArgs, DetokenizeArgs, InspectArgs, ListArgs, PerplexityArgs, PullArgs, RmArgs,
+    ShowArgs, Specials, TokenizeArgs,
 };
 
 use crate::style::Color;

@@ -39,7 +39,10 @@ fn every_generation_flag_is_read() {
     };
     assert_eq!(args.generation, expected);
     assert_eq!((args.model.as_deref(), args.prompt.as_deref()), (Some("m"), Some("p")));
-    assert_eq!((args.load.context, args.load.threads, args.load.precise), (Some(64), Some(2), true));
+    assert_eq!(
+        (args.load.context, args.load.threads, args.load.precise),
+        (Some(64), Some(2), true)
+    );
     assert_eq!((args.logprobs, args.load.memory), (Some(2), Some(1 << 30)));
 }
 
@@ -68,7 +71,10 @@ fn bad_values_are_usage_errors_that_name_the_bounds() {
         assert!(error.to_string().contains(part), "{line}: {error}");
         assert_eq!(error.exit_code(), 2, "{line}");
     }
-    assert_eq!(parse("run --no-template --system x").unwrap_err().kind(), ErrorKind::ArgumentConflict);
+    assert_eq!(
+        parse("run --no-template --system x").unwrap_err().kind(),
+        ErrorKind::ArgumentConflict
+    );
     assert_eq!(parse("rm").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
     assert_eq!(parse("list -q -v").unwrap_err().kind(), ErrorKind::ArgumentConflict);
 }
@@ -89,4 +95,37 @@ fn global_flags_go_before_and_after() {
     let cli = parse("list --json --offline -vv --cache-dir /x").expect("parses");
     assert!(cli.global.json && cli.global.offline);
     assert_eq!(cli.global.verbose, 2);
+}
+
+/// `docs/cli.md` and the program name the same flags.
+#[test]
+fn the_guide_is_complete_and_invents_nothing() {
+    let guide = include_str!("../../../../docs/cli.md");
+    let mut flags: Vec<String> = vec!["help".into()];
+    for command in Cli::command().get_subcommands() {
+        assert!(guide.contains(command.get_name()), "{} is missing", command.get_name());
+        flags.extend(command.get_arguments().filter_map(|it| it.get_long()).map(str::to_owned));
+    }
+    flags.extend(Cli::command().get_arguments().filter_map(|it| it.get_long()).map(str::to_owned));
+    let named = |text: &str| -> Vec<String> {
+        let word = |it: &str| {
+            let end = it.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(it.len());
+            it[..end].to_owned()
+        };
+        text.split("--")
+            .skip(1)
+            .map(word)
+            .filter(|it| it.starts_with(|c: char| c.is_ascii_lowercase()))
+            .collect()
+    };
+    let guide = named(guide);
+    for flag in &flags {
+        assert!(
+            guide.contains(flag) || ["help", "version"].contains(&flag.as_str()),
+            "--{flag} is missing"
+        );
+    }
+    for flag in guide {
+        assert!(flags.contains(&flag), "--{flag} does not exist");
+    }
 }

@@ -47,7 +47,7 @@ pub struct ShowArgs {
     #[arg(long)]
     pub template: bool,
     /// Positions of the context whose memory is reckoned [default: the model's]
-    #[arg(short, long, value_name = "N", value_parser = values::positive)]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     pub context: Option<usize>,
 }
 
@@ -59,22 +59,28 @@ pub struct InspectArgs {
     /// A prompt, taken as it is; without prompt and ids the compiled graph is listed
     pub prompt: Option<String>,
     /// Token ids instead of a prompt: `1,2,3`
-    #[arg(long, value_name = "LIST", conflicts_with = "prompt")]
+    #[arg(long, value_name = "LIST", allow_negative_numbers = true, conflicts_with = "prompt")]
     pub ids: Option<String>,
     /// Put the prompt into the chat template, as `run` does
     #[arg(long, requires = "prompt")]
     pub template: bool,
     /// Most likely tokens shown at each position
-    #[arg(long, value_name = "K", default_value_t = 5)]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, default_value_t = 5)]
     pub top: usize,
     /// Tokens of the greedy continuation
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 16)]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 16
+    )]
     pub max_tokens: usize,
     /// Tokens of the step whose cost is listed
-    #[arg(long, value_name = "N", value_parser = values::positive, default_value_t = 1)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive, default_value_t = 1)]
     pub tokens: usize,
     /// Positions of the context at that step, its tokens included [default: the step's tokens]
-    #[arg(long, value_name = "N", value_parser = values::positive)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     pub depth: Option<usize>,
     /// How the model is loaded.
     #[command(flatten)]
@@ -129,13 +135,13 @@ pub struct PerplexityArgs {
     /// A text file; standard input if absent
     pub file: Option<PathBuf>,
     /// Tokens of a window
-    #[arg(long, value_name = "N", value_parser = values::positive, default_value_t = 512)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive, default_value_t = 512)]
     pub window: usize,
     /// Tokens from one window to the next; the tokens they share are context only
-    #[arg(long, value_name = "N", value_parser = values::positive, default_value_t = 256)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive, default_value_t = 256)]
     pub stride: usize,
     /// Stop after this many windows
-    #[arg(long, value_name = "N", value_parser = values::positive)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     pub windows: Option<usize>,
     /// How the model is loaded.
     #[command(flatten)]

@@ -108,6 +108,8 @@ mod tests {
         assert_eq!(ids("[1, 2,3]\n"), Ok(vec![1, 2, 3]));
         assert_eq!(ids("1 2\t3"), Ok(vec![1, 2, 3]));
         assert_eq!(ids(""), Ok(vec![]));
-        assert!(ids("1 x").unwrap_err().contains("`x`") && ids("-1").is_err() && ids("[1").is_err());
+        assert!(
+            ids("1 x").unwrap_err().contains("`x`") && ids("-1").is_err() && ids("[1").is_err()
+        );
     }
 }

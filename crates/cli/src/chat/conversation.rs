@@ -59,7 +59,10 @@ impl Conversation {
     /// When the file holds something else or cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         if path.exists() && Self::load(path).is_err() {
-            return Err(anyhow!("{} exists and is not a conversation; not overwritten", path.display()));
+            return Err(anyhow!(
+                "{} exists and is not a conversation; not overwritten",
+                path.display()
+            ));
         }
         let text = serde_json::to_string_pretty(self).context("cannot express the conversation")?;
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
@@ -88,7 +91,8 @@ mod tests {
     fn saved_conversations_come_back_and_other_files_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("talk.json");
-        let mut talk = Conversation { model: "m".into(), system: Some("ä".into()), messages: vec![] };
+        let mut talk =
+            Conversation { model: "m".into(), system: Some("ä".into()), messages: vec![] };
         talk.say(Speaker::User, "hi\n\"x\"");
         talk.save(&path).unwrap();
         talk.say(Speaker::Assistant, "hello");

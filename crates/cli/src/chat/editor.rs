@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn tab_completes_commands_only() {
-        let words = |typed| commands(typed).into_iter().map(|it| it.replacement).collect::<Vec<_>>();
+        let words =
+            |typed| commands(typed).into_iter().map(|it| it.replacement).collect::<Vec<_>>();
         assert_eq!(words("/re"), ["/regen"]);
         assert_eq!(words("/s"), ["/system", "/set", "/save", "/stats"]);
         assert!(words("s").is_empty());

@@ -177,7 +177,9 @@ mod tests {
         for open in ["a\\", "\"\"\"", "\"\"\"a\nb", "/system \"\"\"x", "a\\\nb\\"] {
             assert!(is_open(open), "{open:?}");
         }
-        for closed in ["", "a", "a\\\\", "\"\"\"a\"\"\"", "/help", "a \"\"\" b", "\"\"\"\n\\\n\"\"\""] {
+        for closed in
+            ["", "a", "a\\\\", "\"\"\"a\"\"\"", "/help", "a \"\"\" b", "\"\"\"\n\\\n\"\"\""]
+        {
             assert!(!is_open(closed), "{closed:?}");
         }
     }
@@ -192,7 +194,10 @@ mod tests {
         assert_eq!(command(" /quit "), Command::Exit);
         assert_eq!(command("/system"), Command::System(None));
         assert_eq!(command("/system none"), Command::System(Some(String::new())));
-        assert_eq!(command("/system \"\"\"\nBe\nbrief\n\"\"\""), Command::System(Some("Be\nbrief".into())));
+        assert_eq!(
+            command("/system \"\"\"\nBe\nbrief\n\"\"\""),
+            Command::System(Some("Be\nbrief".into()))
+        );
         assert_eq!(command("/set"), Command::Settings);
         assert_eq!(command("/set top-k  5"), Command::Set("top-k".into(), "5".into()));
         assert_eq!(command("/set stop a b"), Command::Set("stop".into(), "a b".into()));

@@ -1,6 +1,7 @@
 //! Answers on a terminal: one, or a whole conversation.
 
 pub mod answer;
+mod commands;
 pub mod conversation;
 pub mod editor;
 pub mod input;

@@ -78,8 +78,9 @@ impl GenerationArgs {
             (_, Some(value)) => format!("{value} (default)"),
             (_, None) => DEFAULT.to_owned(),
         };
-        let float =
-            |own: Option<f32>, all: Option<f32>| number(own.is_some(), all.map(|it| it.to_string()));
+        let float = |own: Option<f32>, all: Option<f32>| {
+            number(own.is_some(), all.map(|it| it.to_string()))
+        };
         let text = |value: Option<String>| value.unwrap_or_else(|| DEFAULT.to_owned());
         vec![
             ("temperature", float(self.temperature, all.temperature)),

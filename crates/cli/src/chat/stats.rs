@@ -14,10 +14,10 @@ pub fn line(finished: &Finished) -> String {
         cached => format!(" ({cached} remembered)"),
     };
     format!(
-        "{} prompt tokens{cached}{}, {} tokens{}, first after {} ({})",
-        units::thousands(usage.prompt_tokens as u64),
+        "{}{cached}{}, {}{}, first after {} ({})",
+        units::plural(usage.prompt_tokens, "prompt token"),
         rate(finished.prefill_rate()),
-        units::thousands(usage.completion_tokens as u64),
+        units::plural(usage.completion_tokens, "token"),
         rate(finished.decode_rate()),
         units::time(timings.first_token),
         finished.reason,

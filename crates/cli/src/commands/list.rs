@@ -28,16 +28,28 @@ pub fn run(context: &Context, args: ListArgs) -> Result<Exit> {
         return Ok(Exit::Success);
     }
     if models.is_empty() && absent.is_empty() {
-        context.note("no models yet; `tessera run` downloads a small one, `tessera list --all` shows more");
+        context.note(
+            "no models yet; `tessera run` downloads a small one, `tessera list --all` shows more",
+        );
         return Ok(Exit::Success);
     }
     let mut table = Table::new(&["NAME", "SIZE", "WHERE", "STATE"]).right(1);
     for model in &models {
-        table.row([model.name.clone(), units::bytes(model.bytes), store(model.store).into(), state(model)]);
+        table.row([
+            model.name.clone(),
+            units::bytes(model.bytes),
+            store(model.store).into(),
+            state(model),
+        ]);
     }
     for entry in absent {
         let size = units::bytes(entry.bytes);
-        table.row([entry.name.clone(), size, "-".into(), format!("not downloaded: {}", entry.title)]);
+        table.row([
+            entry.name.clone(),
+            size,
+            "-".into(),
+            format!("not downloaded: {}", entry.title),
+        ]);
     }
     output::write(table)?;
     Ok(Exit::Success)

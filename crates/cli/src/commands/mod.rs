@@ -34,7 +34,8 @@ mod tests {
 
     #[test]
     fn a_sentence_is_no_model() {
-        let pair = |a: Option<&str>, b: Option<&str>| model_and_text(a.map(Into::into), b.map(Into::into));
+        let pair =
+            |a: Option<&str>, b: Option<&str>| model_and_text(a.map(Into::into), b.map(Into::into));
         assert_eq!(pair(None, None), ("smollm2".into(), None));
         assert_eq!(pair(Some("m"), None), ("m".into(), None));
         assert_eq!(pair(Some("Hi there"), None), ("smollm2".into(), Some("Hi there".into())));

@@ -70,7 +70,9 @@ fn piped() -> Result<Option<String>> {
 /// The prompt of the command line, then what was piped in.
 fn join(prompt: Option<String>, piped: Option<String>) -> Option<String> {
     match (prompt, piped) {
-        (Some(prompt), Some(piped)) => Some(format!("{prompt}\n\n{}", piped.trim_end_matches('\n'))),
+        (Some(prompt), Some(piped)) => {
+            Some(format!("{prompt}\n\n{}", piped.trim_end_matches('\n')))
+        }
         (None, Some(piped)) => Some(piped.trim_end_matches('\n').to_owned()),
         (prompt, None) => prompt,
     }

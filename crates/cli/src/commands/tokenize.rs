@@ -38,7 +38,8 @@ pub fn run(context: &Context, args: TokenizeArgs) -> Result<Exit> {
         ids = tokenizer.frame(&ids);
     }
     if context.json() {
-        let pieces: Vec<String> = ids.iter().map(|&id| vocabulary::spelling(&tokenizer, id)).collect();
+        let pieces: Vec<String> =
+            ids.iter().map(|&id| vocabulary::spelling(&tokenizer, id)).collect();
         output::json(&json!({ "ids": ids, "tokens": pieces, "count": ids.len() }))?;
     } else if args.ids {
         output::line(ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" "))?;

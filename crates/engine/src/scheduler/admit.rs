@@ -15,10 +15,11 @@ impl Scheduler {
             && let Some(work) = self.waiting.front()
         {
             // Others run: let this one wait until its tokens and some more have room, or the two
-            // would take turns in evicting each other. Alone, it may try.
+            // would take turns in evicting each other. Alone, or with its pages kept, it may try.
+            let kept = work.session.is_some_and(|session| self.sessions.remembers(session));
             let positions = work.tokens.len() + PAGE;
-            let step = self.runner.limits.tokens;
-            while !self.running.is_empty() && !self.runner.state.fits(positions, step) {
+            let (step, free) = (self.runner.limits.tokens, self.running.is_empty() || kept);
+            while !free && !self.runner.state.fits(positions, step) {
                 if !self.sessions.evict(&mut self.runner.state) {
                     return;
                 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tessera_engine::{
     BackendChoice, CapabilitySet, Completion, GenerateError, LoadOptions, Model, Parts, Request,
     SamplingOptions,
@@ -85,34 +85,44 @@ pub fn weights(graph: &Graph) -> Weights {
 
 /// One token for each byte, and a few control tokens at the end.
 pub fn tokenizer() -> Tokenizer {
+    Tokenizer::from_json(tokenizer_json(VOCAB).to_string().as_bytes(), "test").unwrap()
+}
+
+/// A `tokenizer.json` with as many ids as `vocab`: the first of them bytes, control tokens after 256, of
+/// which the last three have names.
+pub fn tokenizer_json(vocab: usize) -> Value {
     // The byte-level alphabet of GPT-2: printable bytes stand for themselves, others are moved up.
-    let mut vocab = serde_json::Map::new();
-    let mut moved = 0;
-    for byte in 0..256u32 {
+    let mut model = Map::new();
+    let mut moved = 256..;
+    let mut spellings = (0..256u32).map(|byte| {
         let printable = matches!(byte, 33..=126 | 161..=172 | 174..=255);
-        let c = if printable { byte } else { 256 + std::mem::replace(&mut moved, moved + 1) };
-        vocab.insert(char::from_u32(c).unwrap().to_string(), byte.into());
+        let c = if printable { byte } else { moved.next().unwrap() };
+        char::from_u32(c).unwrap().to_string()
+    });
+    let names = ["<|user|>", "<|assistant|>", "<|end|>"];
+    let mut added = Vec::new();
+    for id in 0..vocab {
+        let name = (id + 3).checked_sub(vocab).filter(|_| vocab > 256).map(|i| names[i].to_owned());
+        let content = match spellings.next() {
+            Some(spelling) => spelling,
+            None => {
+                let content = name.unwrap_or_else(|| format!("<|{id}|>"));
+                added.push(json!({"id": id, "content": content, "single_word": false,
+                    "lstrip": false, "rstrip": false, "normalized": false, "special": true}));
+                content
+            }
+        };
+        model.insert(content, id.into());
     }
-    let control = |id: u32, content: &str| {
-        json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
-            "normalized": false, "special": true})
-    };
-    let fill = (256..297).map(|id| control(id, &format!("<|{id}|>")));
-    let named = [control(297, "<|user|>"), control(298, "<|assistant|>"), control(END, "<|end|>")];
-    let added: Vec<_> = fill.chain(named).collect();
-    for token in &added {
-        vocab.insert(token["content"].as_str().unwrap().into(), token["id"].clone());
-    }
-    let json = json!({
+    json!({
         "version": "1.0",
         "added_tokens": added,
         "normalizer": null,
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
         "post_processor": null,
         "decoder": {"type": "ByteLevel"},
-        "model": {"type": "BPE", "vocab": vocab, "merges": []},
-    });
-    Tokenizer::from_json(json.to_string().as_bytes(), "test").unwrap()
+        "model": {"type": "BPE", "vocab": model, "merges": []},
+    })
 }
 
 const TEMPLATE: &str = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}\

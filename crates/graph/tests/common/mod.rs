@@ -115,7 +115,9 @@ impl Grower {
                 let (gate, up) = (self.linear(x, WIDTH), self.linear(x, WIDTH));
                 // Sometimes the other way round.
                 let (gate, up) = if self.count.is_multiple_of(3) { (up, gate) } else { (gate, up) };
-                self.b.glu(Activation::Silu, gate, up).unwrap()
+                let h = self.b.glu(Activation::Silu, gate, up).unwrap();
+                // Products of products would soon be infinite.
+                self.b.softcap(h, 3.0)
             }
             8 => {
                 let h = self.linear(x, WIDTH);

@@ -4,10 +4,11 @@ use std::{error, fmt, time::SystemTime};
 
 use fancy_regex::Regex;
 use minijinja::{
-    Environment, Error, ErrorKind, UndefinedBehavior, Value, syntax::SyntaxConfig, value::Kwargs,
+    Environment, Error, ErrorKind, State, UndefinedBehavior, Value, syntax::SyntaxConfig,
+    value::Kwargs,
 };
 
-use super::{python, time};
+use super::{checked, python, time};
 
 /// Deepest nesting of blocks, macro calls and expressions.
 const DEPTH: usize = 200;
@@ -34,14 +35,18 @@ pub(super) fn new() -> Environment<'static> {
     environment.set_recursion_limit(DEPTH);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment
-        .set_formatter(|out, _, value| out.write_str(&python::text(value)).map_err(Error::from));
+    environment.set_formatter(|out, state, value| {
+        out.write_str(&python::text(state, value)?).map_err(Error::from)
+    });
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, "refused").with_source(Refusal(message)))
     });
+    environment.add_filter("tojson", |state: &State<'_, '_>, value: Value, options: Kwargs| {
+        python::json(state, &value, &options)
+    });
     environment
-        .add_filter("tojson", |value: Value, options: Kwargs| python::json(&value, &options));
-    environment.add_filter("string", |value: Value| python::text(&value));
+        .add_filter("string", |state: &State<'_, '_>, value: Value| python::text(state, &value));
+    checked::register(&mut environment);
     environment
 }
 

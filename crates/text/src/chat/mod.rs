@@ -1,5 +1,6 @@
 //! Chat templates: from a conversation to the text a model was trained on.
 
+mod checked;
 mod environment;
 mod marks;
 mod message;

@@ -1,7 +1,7 @@
 //! Values written as Python writes them: templates are developed against `str` and `json.dumps`.
 
 use minijinja::{
-    Error, ErrorKind, Value,
+    Error, ErrorKind, State, Value,
     value::{Kwargs, ValueKind},
 };
 
@@ -27,51 +27,73 @@ pub(super) fn value(json: serde_json::Value) -> Value {
 /// Deepest value written.
 const DEPTH: usize = 100;
 
-/// `str(value)`.
-pub(super) fn text(value: &Value) -> String {
-    if let Some(text) = value.as_str() {
-        return text.to_owned();
+/// Bytes that one unit of fuel pays for.
+const BYTES_A_FUEL: usize = 64;
+
+/// A text paid for as it grows, as values can be astronomically long without occupying memory.
+struct Text<'s> {
+    text: String,
+    state: &'s State<'s, 's>,
+}
+
+impl<'s> Text<'s> {
+    fn new(state: &'s State<'_, '_>) -> Self {
+        Self { text: String::new(), state }
     }
-    let mut out = String::new();
-    repr(value, &mut out, 0);
-    out
+
+    fn push(&mut self, text: &str) -> Result<(), Error> {
+        let before = self.text.len() / BYTES_A_FUEL;
+        self.text.push_str(text);
+        self.state.consume_fuel((self.text.len() / BYTES_A_FUEL - before) as u64)
+    }
+}
+
+/// `str(value)`.
+pub(super) fn text(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(text.to_owned());
+    }
+    let mut out = Text::new(state);
+    repr(value, &mut out, 0)?;
+    Ok(out.text)
 }
 
 /// `repr(value)`.
-fn repr(value: &Value, out: &mut String, depth: usize) {
+fn repr(value: &Value, out: &mut Text<'_>, depth: usize) -> Result<(), Error> {
     if depth > DEPTH {
-        return out.push_str("...");
+        return out.push("...");
     }
     match value.kind() {
-        ValueKind::Undefined => {}
-        ValueKind::None => out.push_str("None"),
-        ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
-        ValueKind::Number => out.push_str(&number(value)),
-        ValueKind::String => quote(value.as_str().unwrap_or_default(), out),
+        ValueKind::Undefined => Ok(()),
+        ValueKind::None => out.push("None"),
+        ValueKind::Bool => out.push(if value.is_true() { "True" } else { "False" }),
+        ValueKind::Number => out.push(&number(value)),
+        ValueKind::String => out.push(&quoted(value.as_str().unwrap_or_default())),
         ValueKind::Seq | ValueKind::Iterable => {
-            out.push('[');
-            for (i, item) in value.try_iter().into_iter().flatten().enumerate() {
-                out.push_str(if i > 0 { ", " } else { "" });
-                repr(&item, out, depth + 1);
+            out.push("[")?;
+            for (i, item) in value.try_iter()?.enumerate() {
+                out.push(if i > 0 { ", " } else { "" })?;
+                repr(&item, out, depth + 1)?;
             }
-            out.push(']');
+            out.push("]")
         }
         ValueKind::Map => {
-            out.push('{');
-            for (i, key) in value.try_iter().into_iter().flatten().enumerate() {
-                out.push_str(if i > 0 { ", " } else { "" });
-                repr(&key, out, depth + 1);
-                out.push_str(": ");
-                repr(&value.get_item(&key).unwrap_or_default(), out, depth + 1);
+            out.push("{")?;
+            for (i, key) in value.try_iter()?.enumerate() {
+                out.push(if i > 0 { ", " } else { "" })?;
+                repr(&key, out, depth + 1)?;
+                out.push(": ")?;
+                repr(&value.get_item(&key)?, out, depth + 1)?;
             }
-            out.push('}');
+            out.push("}")
         }
-        _ => out.push_str(&value.to_string()),
+        _ => out.push(&value.to_string()),
     }
 }
 
 /// A string literal: single quotes unless the text has them and no double ones.
-fn quote(text: &str, out: &mut String) {
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
     for c in text.chars() {
@@ -86,6 +108,7 @@ fn quote(text: &str, out: &mut String) {
         }
     }
     out.push(quote);
+    out
 }
 
 /// A number; floats as `repr(float)` writes them.
@@ -116,7 +139,7 @@ fn float_repr(float: f64) -> String {
 }
 
 /// `json.dumps(value, ensure_ascii=False, indent=…, separators=…, sort_keys=…)`.
-pub(super) fn json(value: &Value, options: &Kwargs) -> Result<Value, Error> {
+pub(super) fn json(state: &State<'_, '_>, value: &Value, options: &Kwargs) -> Result<Value, Error> {
     let separators: Option<Vec<String>> = options.get("separators")?;
     let indent = match options.get::<Option<Value>>("indent")? {
         Some(value) if value.is_integer() => {
@@ -138,9 +161,9 @@ pub(super) fn json(value: &Value, options: &Kwargs) -> Result<Value, Error> {
         sort: options.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
     };
     options.assert_all_used()?;
-    let mut out = String::new();
+    let mut out = Text::new(state);
     style.write(value, &mut out, 0)?;
-    Ok(Value::from(out))
+    Ok(Value::from(out.text))
 }
 
 struct Style {
@@ -152,77 +175,72 @@ struct Style {
 }
 
 impl Style {
-    fn write(&self, value: &Value, out: &mut String, depth: usize) -> Result<(), Error> {
+    fn write(&self, value: &Value, out: &mut Text<'_>, depth: usize) -> Result<(), Error> {
         if depth > DEPTH {
             return Err(Error::new(ErrorKind::InvalidOperation, "value nested too deep for JSON"));
         }
         match value.kind() {
-            ValueKind::None => out.push_str("null"),
-            ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => out.push_str(&match number(value).as_str() {
-                "nan" => "NaN".to_owned(),
-                "inf" => "Infinity".to_owned(),
-                "-inf" => "-Infinity".to_owned(),
-                finite => finite.to_owned(),
+            ValueKind::None => out.push("null"),
+            ValueKind::Bool => out.push(if value.is_true() { "true" } else { "false" }),
+            ValueKind::Number => out.push(match number(value).as_str() {
+                "nan" => "NaN",
+                "inf" => "Infinity",
+                "-inf" => "-Infinity",
+                finite => finite,
             }),
-            ValueKind::String => self.string(value.as_str().unwrap_or_default(), out),
+            ValueKind::String => out.push(&self.string(value.as_str().unwrap_or_default())),
             ValueKind::Seq | ValueKind::Iterable => {
-                let items: Vec<Value> = value.try_iter()?.collect();
-                self.frame(['[', ']'], items.len(), out, depth, |i, out| {
-                    self.write(&items[i], out, depth + 1)
-                })?;
+                self.frame(["[", "]"], value.try_iter()?, out, depth, |item, out| {
+                    self.write(&item, out, depth + 1)
+                })
             }
             ValueKind::Map => {
                 let mut keys: Vec<Value> = value.try_iter()?.collect();
                 if self.sort {
                     keys.sort();
                 }
-                self.frame(['{', '}'], keys.len(), out, depth, |i, out| {
-                    match keys[i].as_str() {
-                        Some(text) => self.string(text, out),
-                        None => self.string(&text(&keys[i]), out),
-                    }
-                    out.push_str(&self.key);
-                    self.write(&value.get_item(&keys[i])?, out, depth + 1)
-                })?;
+                self.frame(["{", "}"], keys.into_iter(), out, depth, |key, out| {
+                    out.push(&self.string(&text(out.state, &key)?))?;
+                    out.push(&self.key)?;
+                    self.write(&value.get_item(&key)?, out, depth + 1)
+                })
             }
             kind => {
                 let problem = format!("{kind} cannot be written as JSON");
-                return Err(Error::new(ErrorKind::InvalidOperation, problem));
+                Err(Error::new(ErrorKind::InvalidOperation, problem))
             }
         }
-        Ok(())
     }
 
-    /// Brackets around `len` entries, on lines of their own when indenting.
+    /// Brackets around entries, on lines of their own when indenting.
     fn frame(
         &self,
-        [open, close]: [char; 2],
-        len: usize,
-        out: &mut String,
+        [open, close]: [&str; 2],
+        entries: impl Iterator<Item = Value>,
+        out: &mut Text<'_>,
         depth: usize,
-        mut entry: impl FnMut(usize, &mut String) -> Result<(), Error>,
+        mut write: impl FnMut(Value, &mut Text<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let line = |out: &mut String, depth: usize| {
-            if let Some(indent) = &self.indent
-                && len > 0
-            {
-                out.push('\n');
-                out.extend(std::iter::repeat_n(indent.as_str(), depth));
-            }
+        let line = |out: &mut Text<'_>, depth: usize| match &self.indent {
+            Some(indent) => out.push(&format!("\n{}", indent.repeat(depth))),
+            None => Ok(()),
         };
-        out.push(open);
-        for i in 0..len {
-            out.push_str(if i > 0 { &self.item } else { "" });
-            line(out, depth + 1);
-            entry(i, out)?;
+        out.push(open)?;
+        let mut empty = true;
+        for entry in entries {
+            out.push(if empty { "" } else { &self.item })?;
+            empty = false;
+            line(out, depth + 1)?;
+            write(entry, out)?;
         }
-        line(out, depth);
-        out.push(close);
-        Ok(())
+        if !empty {
+            line(out, depth)?;
+        }
+        out.push(close)
     }
 
-    fn string(&self, text: &str, out: &mut String) {
+    fn string(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len() + 2);
         out.push('"');
         for c in text.chars() {
             match c {
@@ -242,6 +260,7 @@ impl Style {
             }
         }
         out.push('"');
+        out
     }
 }
 
@@ -252,8 +271,8 @@ mod tests {
 
     use super::*;
 
-    fn render(template: &str, value: serde_json::Value) -> String {
-        let mut environment: Environment<'_> = super::super::environment::new();
+    fn render(template: &'static str, value: serde_json::Value) -> String {
+        let mut environment: Environment<'static> = super::super::environment::new();
         environment.add_template("t", template).unwrap();
         environment
             .get_template("t")
@@ -288,7 +307,7 @@ mod tests {
         let value = json!({"k": [true, null, "it's", 'q', 1.5]});
         assert_eq!(render("{{ x }}", value.clone()), r#"{'k': [True, None, "it's", 'q', 1.5]}"#);
         assert_eq!(render("{{ x.k[0] }}{{ x.nothing }}{{ x.k[2] }}", value), "Trueit's");
-        assert_eq!(render("{{ (x|string) ~ '!' }}", json!(false)), "False!");
+        assert_eq!(render("{{ x ~ '!' }}", json!(false)), "False!");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tessera_formats::Checkpoint;
 
 use super::{
+    checked,
     environment::{self, Refusal},
     marks::{self, Controls, Marker},
     message::{Message, Shape},
@@ -149,9 +150,7 @@ impl ChatTemplate {
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(FUEL + bytes as u64));
         environment::set_clock(&mut environment, now);
-        let template = environment.get_template(&source.name);
-        template
-            .and_then(|template| template.render(python::value(context)))
+        checked::render(&environment, &source.name, python::value(context))
             .map_err(|error| template_error(&source.origin, error))
     }
 

@@ -56,7 +56,8 @@ pub fn run(context: &Context, args: BenchArgs) -> Result<Exit> {
     if cases.is_empty() {
         return Err(usage("nothing to measure: all of -p and -n are 0"));
     }
-    let longest = cases.iter().map(|it| it.depth.saturating_add(it.prompt).saturating_add(it.generate)).max();
+    let longest =
+        cases.iter().map(|it| it.depth.saturating_add(it.prompt).saturating_add(it.generate)).max();
     let threads: Vec<Option<usize>> = match args.threads[..] {
         [] => vec![None],
         ref list => list.iter().copied().map(Some).collect(),
@@ -98,7 +99,8 @@ pub fn run(context: &Context, args: BenchArgs) -> Result<Exit> {
 fn cases(args: &BenchArgs) -> Vec<BenchCase> {
     let mut cases = Vec::new();
     for &depth in &args.n_depth {
-        let case = |prompt, generate| BenchCase { prompt, generate, depth, repeats: args.repetitions };
+        let case =
+            |prompt, generate| BenchCase { prompt, generate, depth, repeats: args.repetitions };
         cases.extend(args.n_prompt.iter().filter(|&&n| n > 0).map(|&n| case(n, 0)));
         cases.extend(args.n_gen.iter().filter(|&&n| n > 0).map(|&n| case(0, n)));
     }
@@ -109,8 +111,13 @@ fn row(name: &str, loaded: &Loaded, args: &BenchArgs, report: &BenchReport) -> R
     let info = loaded.model.info();
     let (size, parameters, kind) = match &info.details {
         Some(it) => {
-            let packing = it.packings.first().map(|it| it.packing.to_uppercase()).unwrap_or_default();
-            (it.bytes, it.parameters, format!("{} {} {packing}", it.family, table::rough(it.parameters)))
+            let packing =
+                it.packings.first().map(|it| it.packing.to_uppercase()).unwrap_or_default();
+            (
+                it.bytes,
+                it.parameters,
+                format!("{} {} {packing}", it.family, table::rough(it.parameters)),
+            )
         }
         None => (0, 0, info.name.clone()),
     };
@@ -164,7 +171,8 @@ mod tests {
             precise: false,
             isa: None,
         };
-        let found: Vec<_> = cases(&args).iter().map(|it| (it.prompt, it.generate, it.depth)).collect();
+        let found: Vec<_> =
+            cases(&args).iter().map(|it| (it.prompt, it.generate, it.depth)).collect();
         let expected =
             [(128, 0, 0), (512, 0, 0), (0, 32, 0), (128, 0, 1024), (512, 0, 1024), (0, 32, 1024)];
         assert_eq!(found, expected);

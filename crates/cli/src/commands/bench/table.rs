@@ -127,8 +127,16 @@ mod tests {
     fn programs_find_the_fields_they_know() {
         let value = serde_json::to_value(sample()).unwrap();
         for field in [
-            "model", "model_size", "model_n_params", "n_prompt", "n_gen", "n_depth", "n_threads",
-            "avg_ts", "stddev_ts", "samples_ts",
+            "model",
+            "model_size",
+            "model_n_params",
+            "n_prompt",
+            "n_gen",
+            "n_depth",
+            "n_threads",
+            "avg_ts",
+            "stddev_ts",
+            "samples_ts",
         ] {
             assert!(value.get(field).is_some(), "{field}");
         }

@@ -47,9 +47,8 @@ fn processor() -> Check {
     let name = machine::processor().unwrap_or_else(|| std::env::consts::ARCH.into());
     let found = format!("{name}, {cores} cores, {best} (of {})", names.join(", "));
     match best {
-        Level::Portable => {
-            Check::new("processor", Warning, found).advise("no fast instruction set here: expect it slow")
-        }
+        Level::Portable => Check::new("processor", Warning, found)
+            .advise("no fast instruction set here: expect it slow"),
         _ => Check::new("processor", Good, found),
     }
 }
@@ -61,7 +60,8 @@ fn memory() -> Check {
     };
     let found = format!("{} of {} free", units::bytes(free), units::bytes(total));
     match free < LITTLE_MEMORY {
-        true => Check::new("memory", Warning, found).advise("close other programs before running a model"),
+        true => Check::new("memory", Warning, found)
+            .advise("close other programs before running a model"),
         false => Check::new("memory", Good, found),
     }
 }
@@ -94,8 +94,11 @@ fn network(options: &HubOptions) -> Check {
             let found = format!("{} reached in {}, {token}", options.endpoint, units::time(time));
             Check::new(NAME, Good, found)
         }
-        Err(reason) => Check::new(NAME, Warning, format!("{} not reached: {reason}", options.endpoint))
-            .advise("short names that packages carry still work; so do models that are here already"),
+        Err(reason) => {
+            Check::new(NAME, Warning, format!("{} not reached: {reason}", options.endpoint)).advise(
+                "short names that packages carry still work; so do models that are here already",
+            )
+        }
     }
 }
 
@@ -111,10 +114,10 @@ fn pip(options: &HubOptions) -> Check {
             let python = text.rsplit_once("(python ").map(|it| it.1.trim().trim_end_matches(')'));
             Check::new(NAME, Good, format!("pip {version}, python {}", python.unwrap_or("3")))
         }
-        Ok(_) => Check::new(NAME, Warning, format!("{} has no pip", options.python.display())).advise(advice),
-        Err(error) => {
-            Check::new(NAME, Warning, format!("{}: {error}", options.python.display())).advise(advice)
-        }
+        Ok(_) => Check::new(NAME, Warning, format!("{} has no pip", options.python.display()))
+            .advise(advice),
+        Err(error) => Check::new(NAME, Warning, format!("{}: {error}", options.python.display()))
+            .advise(advice),
     }
 }
 

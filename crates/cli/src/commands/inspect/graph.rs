@@ -41,10 +41,10 @@ pub fn list(context: &Context, model: &str, args: &InspectArgs) -> Result<Exit> 
     }
     output::write(Table(&rows))?;
     context.note(&format!(
-        "{} operations; a step of {} tokens at a context of {} moves {} and computes {} operations",
+        "{} operations; a step of {} at a context of {}: {} moved, {}flop",
         rows.len(),
-        step.tokens,
-        step.context,
+        units::plural(step.tokens, "token"),
+        units::thousands(step.context as u64),
         units::bytes(total.bytes() as u64),
         units::count(total.flops as u64),
     ));

@@ -21,7 +21,12 @@ const ROWS: usize = 64;
 ///
 /// # Errors
 /// When the model cannot be loaded or refuses the prompt.
-pub fn list(context: &Context, model: &str, prompt: Option<&str>, args: &InspectArgs) -> Result<Exit> {
+pub fn list(
+    context: &Context,
+    model: &str,
+    prompt: Option<&str>,
+    args: &InspectArgs,
+) -> Result<Exit> {
     let given = args.ids.as_deref().map(values::ids).transpose().map_err(usage)?;
     let model = loading::load(context, model, &args.load, |it| it.output_rows = ROWS)?.model;
     let tokens = match given {
@@ -92,7 +97,8 @@ fn as_json(model: &Model, found: &Inspection) -> Value {
 
 fn render(model: &Model, found: &Inspection) -> String {
     let shown = |id: u32| format!("\"{}\"", vocabulary::spelling(model.tokenizer(), id));
-    let mut positions = Table::new(&["POSITION", "ID", "TEXT", "LARGEST LOGITS AFTER IT"]).right(0).right(1);
+    let mut positions =
+        Table::new(&["POSITION", "ID", "TEXT", "LARGEST LOGITS AFTER IT"]).right(0).right(1);
     for (index, at) in found.positions.iter().enumerate() {
         let top: Vec<String> =
             at.top.iter().map(|&(id, logit)| format!("{id} {} {logit:.3}", shown(id))).collect();
@@ -100,7 +106,8 @@ fn render(model: &Model, found: &Inspection) -> String {
     }
     let mut text = positions.to_string();
     if !found.continuation.is_empty() {
-        let mut table = Table::new(&["CONTINUED", "LOGPROB", "MARGIN", "TEXT"]).right(0).right(1).right(2);
+        let mut table =
+            Table::new(&["CONTINUED", "LOGPROB", "MARGIN", "TEXT"]).right(0).right(1).right(2);
         for it in &found.continuation {
             let (logprob, margin) = (format!("{:.4}", it.logprob), format!("{:.4}", it.margin));
             table.row([it.token.to_string(), logprob, margin, shown(it.token)]);

@@ -31,7 +31,9 @@ const ROWS: usize = 128;
 /// When the text or the model cannot be used, or there is nothing to score.
 pub fn run(context: &Context, args: PerplexityArgs) -> Result<Exit> {
     if args.stride > args.window {
-        return Err(usage("--stride must not exceed --window, or tokens between windows would be left out"));
+        return Err(usage(
+            "--stride must not exceed --window, or tokens between windows would be left out",
+        ));
     }
     let text = match &args.file {
         Some(path) => input::file(path)?,
@@ -89,7 +91,8 @@ fn score(
     let (mut sum, mut scored) = (Sum::default(), Vec::new());
     for (index, window) in all.iter().enumerate() {
         let begun = Instant::now();
-        let ids: Vec<u32> = begin.iter().chain(&tokens[window.begin..window.end]).copied().collect();
+        let ids: Vec<u32> =
+            begin.iter().chain(&tokens[window.begin..window.end]).copied().collect();
         // `from` counts within what is sent.
         let from = window.from - window.begin + usize::from(begin.is_some());
         let logprobs = model.score(ids, from).wait()?.logprobs;

@@ -29,7 +29,9 @@ mod tests {
 
     #[test]
     fn every_token_is_scored_once() {
-        for (tokens, window, stride) in [(1000, 512, 256), (10, 4, 4), (10, 4, 1), (5, 512, 256), (2, 2, 1)] {
+        for (tokens, window, stride) in
+            [(1000, 512, 256), (10, 4, 4), (10, 4, 1), (5, 512, 256), (2, 2, 1)]
+        {
             for led in [true, false] {
                 let all = windows(tokens, window, stride, led);
                 let scored: Vec<usize> = all.iter().flat_map(|it| it.from..it.end).collect();

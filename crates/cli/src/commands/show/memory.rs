@@ -73,7 +73,11 @@ impl Memory {
                 format!("yes: {} allowed", units::bytes(allowed))
             }
             (Some(allowed), Some(longest), Some(true)) => {
-                format!("yes, with a context of {}: {} allowed", number(longest), units::bytes(allowed))
+                format!(
+                    "yes, with a context of {}: {} allowed",
+                    number(longest),
+                    units::bytes(allowed)
+                )
             }
             (Some(allowed), ..) => {
                 format!("no: {} allowed, which is 80 % of what is free", units::bytes(allowed))

@@ -15,8 +15,7 @@ use crate::{
     args::ShowArgs,
     context::{Context, DEFAULT_MODEL},
     errors::Exit,
-    output, units,
-    vocabulary,
+    output, units, vocabulary,
 };
 
 use memory::Memory;
@@ -105,7 +104,8 @@ fn render(report: &Report, tokenizer: &Tokenizer) -> String {
     let info = &report.info;
     let number = |n: usize| units::thousands(n as u64);
     let id = |name: &str, id: Option<u32>| {
-        id.map(|id| format!(", {name} {id} \"{}\"", vocabulary::spelling(tokenizer, id))).unwrap_or_default()
+        id.map(|id| format!(", {name} {id} \"{}\"", vocabulary::spelling(tokenizer, id)))
+            .unwrap_or_default()
     };
     let mut lines = vec![
         ("model", report.model.clone()),
@@ -136,15 +136,27 @@ fn render(report: &Report, tokenizer: &Tokenizer) -> String {
                 id("end of turn", report.tokenizer.end_of_turn)
             ),
         ),
-        ("template", if report.chat_template { "yes, made for chat" } else { "none, a base model" }.into()),
+        (
+            "template",
+            if report.chat_template { "yes, made for chat" } else { "none, a base model" }.into(),
+        ),
         ("packing", format!("{:.2} bits a weight", report.bits_per_weight)),
     ];
     lines.extend(info.packings.iter().map(|it| {
         let weights = if it.weights == 1 { "tensor" } else { "tensors" };
-        ("", format!("{:<10} {:>4} {weights:<7} {:>10}", it.packing, it.weights, units::bytes(it.bytes as u64)))
+        (
+            "",
+            format!(
+                "{:<10} {:>4} {weights:<7} {:>10}",
+                it.packing,
+                it.weights,
+                units::bytes(it.bytes as u64)
+            ),
+        )
     }));
     lines.extend(report.memory.lines());
-    let mut text: String = lines.iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect();
+    let mut text: String =
+        lines.iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect();
     if let Some(config) = &report.config {
         text += &format!("\nconfiguration\n{}", config::lines(config));
     }

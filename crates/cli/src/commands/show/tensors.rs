@@ -37,7 +37,12 @@ pub fn table(rows: &[TensorRow]) -> Table {
     let mut table = Table::new(&["TENSOR", "TYPE", "SHAPE", "SIZE"]).right(3);
     for row in rows {
         let shape: Vec<String> = row.shape.iter().map(usize::to_string).collect();
-        table.row([row.name.clone(), row.dtype.clone(), shape.join(" x "), units::bytes(row.bytes)]);
+        table.row([
+            row.name.clone(),
+            row.dtype.clone(),
+            shape.join(" x "),
+            units::bytes(row.bytes),
+        ]);
     }
     table
 }
