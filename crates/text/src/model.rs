@@ -12,7 +12,7 @@ pub(crate) enum Model {
     /// Merges by score over the whole stretch: SentencePiece.
     Scored(Spm),
     /// Whatever else a `tokenizer.json` describes.
-    Pipeline(Pipeline),
+    Pipeline(Box<Pipeline>),
 }
 
 impl Model {

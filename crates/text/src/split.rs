@@ -27,7 +27,7 @@ impl Splitter {
     /// Cuts `text` into words, in order and without gaps. A pattern that backtracks past its budget
     /// is an error, never a different cut.
     pub fn words(&self, text: &str) -> Result<Vec<Range<usize>>> {
-        let mut pieces = vec![0..text.len()];
+        let mut pieces = Vec::from([Range { start: 0, end: text.len() }]);
         for regex in &self.0 {
             let mut finer = Vec::with_capacity(pieces.len() + text.len() / 4);
             for piece in pieces {

@@ -134,7 +134,9 @@ fn content_takes_the_form_the_template_knows() {
     let parts =
         Message { content: Some(Content::Parts(vec![text("a"), text("b")])), ..Message::user("") };
     let options = RenderOptions { add_generation_prompt: false, ..RenderOptions::default() };
-    let render = |template: &str, message: &Message| render(template, &[message.clone()], &options);
+    let render = |template: &str, message: &Message| {
+        render(template, std::slice::from_ref(message), &options)
+    };
     assert_eq!(render(parts_only, &Message::user("a")).unwrap(), "[a]");
     assert_eq!(render(parts_only, &parts).unwrap(), "[a][b]");
     assert_eq!(render(both, &Message::user("a")).unwrap(), "a");
@@ -177,16 +179,18 @@ fn hostile_templates_end_soon_and_small() {
         "{% for i in range(90000) %}{{ messages|tojson(indent=16) }}{{ 'x' * 4000 }}{% endfor %}",
         "{{ [[[[[1]]]]]|tojson * 1000000000 }}",
         "{% include 'default' %}",
+        "{{ [1] * 99999999 }}",
+        "{% for i in range(9999) %}{{ 5 in [1] * 99999999 }}{% endfor %}",
+        "{% set x = messages * 99999999 %}{{ 5 in x }}",
+        "{% set ns = namespace(x=[1, 1]) %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ '' ~ ns.x }}",
     ] {
-        let t = Instant::now();
         let error = rendered(hostile).expect_err(hostile);
-        eprintln!("{:?} {hostile}", t.elapsed());
         assert!(
             matches!(error, Error::Runaway { .. } | Error::Template { .. }),
             "{hostile}: {error}"
         );
     }
-    let deep = format!("{}1{}", "{{ (".repeat(1) + &"(".repeat(20_000), ")".repeat(20_001) + " }}");
+    let deep = format!("{}1{}", "{{ ".to_owned() + &"(".repeat(20_000), ")".repeat(20_000) + " }}");
     let nested = "{% if 1 %}".repeat(20_000);
     for hostile in [deep, nested] {
         assert!(template(&hostile).is_err());

@@ -4,12 +4,14 @@
 //! it writes the whole list out: thirty-three doublings of a list are one allocation of 400 GB. `~` writes
 //! out any list for free, too. So `+`, `*` and `~` are replaced, one instruction for one, by filters that
 //! charge for the size of their result before they make it; `~` then also writes values as Python does.
+//! The compiler folds constants without charging for anything, so products are kept from being constant.
 
 use std::collections::BTreeMap;
 
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, State, Value,
-    machinery::{self, Instruction, Instructions},
+    machinery::{self, Instruction, Instructions, Token},
+    syntax::SyntaxConfig,
     value::ValueKind,
 };
 
@@ -19,14 +21,35 @@ const ADD: &str = "__tessera_add";
 const MULTIPLY: &str = "__tessera_multiply";
 const CONCATENATE: &str = "__tessera_concatenate";
 
+/// A variable that is 1.
+const ONE: &str = "__tessera_one";
+
 /// Adds the operators as filters.
 pub(super) fn register(environment: &mut Environment<'static>) {
+    environment.add_global(ONE, 1);
     environment.add_filter(ADD, add);
     environment.add_filter(MULTIPLY, multiply);
     environment.add_filter(CONCATENATE, |state: &State<'_, '_>, a: Value, b: Value| {
         let (a, b) = (python::text(state, &a)?, python::text(state, &b)?);
         Ok::<String, Error>(a + &b)
     });
+}
+
+/// The source with every product `a * b` as `a * 1 * b`, the 1 a variable, so that none is folded. Source
+/// that is no template is left for the compiler to complain about.
+pub(super) fn unfolded(source: &str, syntax: &SyntaxConfig) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut done = 0;
+    for (token, span) in machinery::tokenize(source, false, syntax.clone()).map_while(Result::ok) {
+        let end = span.end_offset as usize;
+        if let (Token::Mul, Some(text)) = (token, source.get(done..end)) {
+            out.push_str(text);
+            out.push_str(&format!(" {ONE} *"));
+            done = end;
+        }
+    }
+    out.push_str(source.get(done..).unwrap_or_default());
+    out
 }
 
 /// Renders a template with its operators replaced.
@@ -135,4 +158,43 @@ fn numbers(
 fn mismatch(operator: &str, a: &Value, b: &Value) -> Error {
     let problem = format!("`{operator}` does not take {} and {}", a.kind(), b.kind());
     Error::new(ErrorKind::InvalidOperation, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(source: &'static str) -> String {
+        let mut environment = super::super::environment::new();
+        let source = unfolded(source, environment.syntax());
+        environment.add_template_owned("t", source).unwrap();
+        super::render(&environment, "t", Value::from(())).unwrap()
+    }
+
+    #[test]
+    fn operators_as_in_python() {
+        let cases = [
+            (
+                "{{ 1 + 2 }} {{ 1 + 0.5 }} {{ true + 1 }} {{ 'a' + 'b' }} {{ [1] + [2] }}",
+                "3 1.5 2 ab [1, 2]",
+            ),
+            (
+                "{{ 3 * 2 }} {{ 3 * 0.5 }} {{ 'ab' * 2 }}{{ 2 * 'c' }} {{ [1] * 2 }}",
+                "6 1.5 ababcc [1, 1]",
+            ),
+            ("{{ 'n: ' ~ 1 ~ true ~ none }} {{ -1 * 'x' }}", "n: 1TrueNone "),
+            ("{{ 7 + 2 * 3 - 1 }} {{ (1 + 2) * 3 }} {{ 2 ** 3 * 2 }} * {# * #}", "12 9 16 * "),
+            ("{{ dict(a=1, **{'b': 2}) }}", "{'a': 1, 'b': 2}"),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(render(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn products_are_not_constant() {
+        let syntax = SyntaxConfig::default();
+        assert_eq!(unfolded("* {{ 2*3 }}", &syntax), "* {{ 2* __tessera_one *3 }}");
+        assert_eq!(unfolded("{{ 2 ** 3 }}{{ ( }", &syntax), "{{ 2 ** 3 }}{{ ( }");
+    }
 }

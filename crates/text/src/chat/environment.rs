@@ -8,7 +8,7 @@ use minijinja::{
     value::Kwargs,
 };
 
-use super::{checked, python, time};
+use super::{checked, json, python, time};
 
 /// Deepest nesting of blocks, macro calls and expressions.
 const DEPTH: usize = 200;
@@ -42,7 +42,7 @@ pub(super) fn new() -> Environment<'static> {
         Err(Error::new(ErrorKind::InvalidOperation, "refused").with_source(Refusal(message)))
     });
     environment.add_filter("tojson", |state: &State<'_, '_>, value: Value, options: Kwargs| {
-        python::json(state, &value, &options)
+        json::dumps(state, &value, &options)
     });
     environment
         .add_filter("string", |state: &State<'_, '_>, value: Value| python::text(state, &value));

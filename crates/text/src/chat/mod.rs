@@ -2,6 +2,7 @@
 
 mod checked;
 mod environment;
+mod json;
 mod marks;
 mod message;
 mod prompt;

@@ -3,16 +3,16 @@
 use std::time::SystemTime;
 
 use minijinja::{Environment, ErrorKind};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tessera_formats::Checkpoint;
 
 use super::{
     checked,
     environment::{self, Refusal},
+    json,
     marks::{self, Controls, Marker},
     message::{Message, Shape},
     prompt::Prompt,
-    python,
     source::{self, Source},
 };
 use crate::{Error, Result, Tokenizer};
@@ -64,6 +64,7 @@ impl ChatTemplate {
         let mut environment = environment::new();
         for source in &sources {
             let text = environment::adapt(&source.text);
+            let text = checked::unfolded(&text, environment.syntax());
             environment
                 .add_template_owned(source.name.clone(), text)
                 .map_err(|error| template_error(&source.origin, error))?;
@@ -150,7 +151,7 @@ impl ChatTemplate {
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(FUEL + bytes as u64));
         environment::set_clock(&mut environment, now);
-        checked::render(&environment, &source.name, python::value(context))
+        checked::render(&environment, &source.name, json::value(context))
             .map_err(|error| template_error(&source.origin, error))
     }
 
@@ -159,14 +160,17 @@ impl ChatTemplate {
         const WORD: &str = "tessera probe";
         let writes = |content: Value| {
             let mut context = self.tokens.clone();
-            context.insert("messages".into(), json!([{"role": "user", "content": content}]));
+            context.insert(
+                "messages".into(),
+                serde_json::json!([{"role": "user", "content": content}]),
+            );
             context.insert("tools".into(), Value::Null);
             context.insert("add_generation_prompt".into(), true.into());
             let source = self.source(false).ok()?;
             self.render(source, Value::Object(context), None, 0).ok()
         };
         let text = writes(WORD.into()).is_some_and(|out| out.contains(WORD));
-        let parts = writes(json!([{"type": "text", "text": WORD}]))
+        let parts = writes(serde_json::json!([{"type": "text", "text": WORD}]))
             .is_some_and(|out| out.contains(WORD) && !out.contains(&format!("'{WORD}'")));
         match (text, parts) {
             (true, true) => Shape::Both,

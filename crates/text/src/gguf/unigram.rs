@@ -57,7 +57,7 @@ pub(super) fn build(
             Some(Normalizer::from_json(origin, &json)?)
         }
     };
-    let model = Model::Pipeline(pipeline);
+    let model = Model::Pipeline(Box::new(pipeline));
     Ok(Built { model, normalizer, bos: false, eos: true, leading_space: space_prefix })
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn parse(bytes: &[u8], origin: &str) -> Result<Tokenizer> {
             let splitter = Splitter::new(origin, patterns.iter().map(String::as_str))?;
             Model::ByteLevel { splitter, bpe }
         }
-        (words, _) => Model::Pipeline(Pipeline::from_json(origin, pre.as_ref(), words)?),
+        (words, _) => Model::Pipeline(Box::new(Pipeline::from_json(origin, pre.as_ref(), words)?)),
     };
     let (prefix, suffix) = post::frame(origin, post.as_ref())?;
     let roles = Roles { unknown, ..Roles::default() };
