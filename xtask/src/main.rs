@@ -1,2 +1,44 @@
-//! Repeated jobs. fn main below.
-fn main() {}
+//! Repeated jobs: `cargo xtask`.
+
+mod matrix;
+mod tools;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+const USAGE: &str = "\
+usage: cargo xtask <job>
+
+  matrix [--check]            writes the support matrix into README.md, or only compares it
+  ci                          the whole check, as on every push
+  fuzz <target | all> [runs]  feeds a parser random files, a million unless told otherwise
+  audit                       dependencies: advisories, licences, sources";
+
+/// The repository.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["matrix"] => matrix::write(&root().join("README.md")),
+        ["matrix", "--check"] => matrix::check(&root().join("README.md")),
+        ["ci"] => tools::ci(),
+        ["fuzz", target] => tools::fuzz(target, "1000000"),
+        ["fuzz", target, runs] => tools::fuzz(target, runs),
+        ["audit"] => tools::audit(),
+        _ => Err(USAGE.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

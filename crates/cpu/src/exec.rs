@@ -164,7 +164,10 @@ impl Model {
                     let page = batch.pages[i];
                     if page != NO_PAGE {
                         self.addresses[i] = pages.address(page).ok_or_else(|| {
-                            BackendError::Batch(format!("page {page} of group {group}; {} exist", pages.len()))
+                            BackendError::Batch(format!(
+                                "page {page} of group {group}; {} exist",
+                                pages.len()
+                            ))
                         })?;
                     }
                 }
@@ -213,9 +216,9 @@ impl Executable for Model {
         self.prepare(batch)?;
         sampled.resize_with(batch.outputs.len(), Sampled::default);
         let step = Step::new(self, batch, sampled);
-        self.pool
-            .run(&|thread| step.run(thread))
-            .map_err(|_| BackendError::Batch("a thread of the step panicked; its results are void".into()))
+        self.pool.run(&|thread| step.run(thread)).map_err(|_| {
+            BackendError::Batch("a thread of the step panicked; its results are void".into())
+        })
     }
 
     fn read_logits(&self, output: usize, logits: &mut [f32]) {
@@ -233,4 +236,3 @@ impl Executable for Model {
         }
     }
 }
-

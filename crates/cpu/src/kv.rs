@@ -57,9 +57,8 @@ impl Pages {
             return Ok(());
         }
         let what = "key and value pages";
-        let bytes = more
-            .checked_mul(self.bytes)
-            .ok_or(BackendError::Memory { bytes: usize::MAX, what })?;
+        let bytes =
+            more.checked_mul(self.bytes).ok_or(BackendError::Memory { bytes: usize::MAX, what })?;
         let slab = Region::new(bytes, what)?;
         self.addresses.extend((0..more).map(|i| slab.at(i * self.bytes)));
         self.slabs.push(slab);
@@ -144,7 +143,14 @@ element!(FloatElement, f32, load, |x| x);
 ///
 /// # Safety
 /// The page belongs to the layer's group, `slot < PAGE`, and nobody else touches the slot.
-pub(crate) unsafe fn write(layer: &Layer, kv: KvType, page: *mut u8, slot: usize, k: *const f32, v: *const f32) {
+pub(crate) unsafe fn write(
+    layer: &Layer,
+    kv: KvType,
+    page: *mut u8,
+    slot: usize,
+    k: *const f32,
+    v: *const f32,
+) {
     // SAFETY: passed on.
     unsafe {
         match kv {
@@ -170,7 +176,11 @@ unsafe fn write_as<E: Element>(
         for d in 0..layer.head_dim {
             // SAFETY: `d < dim`, `slot < PAGE`: inside the head's blocks; the inputs hold all heads.
             unsafe {
-                E::put(keys, (block * layer.dim + d) * LANES + lane, *k.add(head * layer.head_dim + d));
+                E::put(
+                    keys,
+                    (block * layer.dim + d) * LANES + lane,
+                    *k.add(head * layer.head_dim + d),
+                );
                 E::put(values, slot * layer.dim + d, *v.add(head * layer.head_dim + d));
             }
         }

@@ -55,7 +55,10 @@ impl Cpu {
         let unsupported = |what: String| BackendError::Unsupported { backend: "cpu", what };
         let level = options.isa.unwrap_or_else(Level::best);
         if !Level::available().contains(&level) {
-            return Err(unsupported(format!("this machine has no {level}; its best is {}", Level::best())));
+            return Err(unsupported(format!(
+                "this machine has no {level}; its best is {}",
+                Level::best()
+            )));
         }
         let threads = options.threads.unwrap_or_else(default_threads);
         if !(1..=1024).contains(&threads) {

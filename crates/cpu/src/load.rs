@@ -128,7 +128,12 @@ fn uses(graph: &Graph) -> Vec<Uses> {
 }
 
 /// Decodes a vector, whichever way it is shaped, to f32.
-fn write_vector(weight: &Weight, name: &str, offset: f32, out: *mut f32) -> Result<(), BackendError> {
+fn write_vector(
+    weight: &Weight,
+    name: &str,
+    offset: f32,
+    out: *mut f32,
+) -> Result<(), BackendError> {
     // SAFETY: the region has room for `rows * cols` floats here and nobody else has the address yet.
     let out = unsafe { std::slice::from_raw_parts_mut(out, weight.rows * weight.cols) };
     for (row, out) in out.chunks_exact_mut(weight.cols).enumerate() {
@@ -142,7 +147,9 @@ fn write_vector(weight: &Weight, name: &str, offset: f32, out: *mut f32) -> Resu
 }
 
 fn not_finite(name: &str, row: usize) -> BackendError {
-    BackendError::Weights(format!("{name}: row {row} has a value that is not finite; the file is damaged"))
+    BackendError::Weights(format!(
+        "{name}: row {row} has a value that is not finite; the file is damaged"
+    ))
 }
 
 /// Writes all tiles.

@@ -1,8 +1,8 @@
 //! From a graph to instructions with addresses: what each thread runs, and where they must meet.
 
 use tessera_graph::{
-    Activation, Attend, BackendError, Epilogue, Graph, Limits, Linear, Node, Op, Plan, RmsNorm, RopeSpec,
-    Rows, ValueId,
+    Activation, Attend, BackendError, Epilogue, Graph, Limits, Linear, Node, Op, Plan, RmsNorm,
+    RopeSpec, Rows, ValueId,
 };
 
 use crate::{
@@ -43,21 +43,84 @@ fn limit_of(rows: Rows, limits: &Limits) -> usize {
 
 /// What a thread does, with every address resolved.
 pub(crate) enum Work {
-    Embed { table: Tiles, scale: f32, out: Slot },
-    Norm { norm: Norm, x: Slot, out: Slot },
-    RopeTable { spec: RopeSpec, out: Slot },
-    Rope { x: Slot, table: Slot, out: Slot, heads: usize },
-    Keep { layer: Layer, k: Slot, v: Slot },
-    Attend { layer: Layer, op: Attend, q: Slot, out: Slot },
-    Join { layer: Layer, heads: usize, out: Slot },
-    Prepare { x: Slot, norm: Option<Norm>, acts: Acts, int: bool, float: bool },
-    Product { parts: Vec<Part>, residual: Option<Slot>, gate: Option<Activation>, acts: Acts, rows: Rows },
-    Glu { activation: Activation, a: Slot, b: Slot, out: Slot },
-    Add { a: Slot, b: Slot, out: Slot },
-    Scale { factor: f32, x: Slot, out: Slot },
-    Softcap { cap: f32, x: Slot, out: Slot },
-    Select { x: Slot, out: Slot },
-    Sample { logits: Slot },
+    Embed {
+        table: Tiles,
+        scale: f32,
+        out: Slot,
+    },
+    Norm {
+        norm: Norm,
+        x: Slot,
+        out: Slot,
+    },
+    RopeTable {
+        spec: RopeSpec,
+        out: Slot,
+    },
+    Rope {
+        x: Slot,
+        table: Slot,
+        out: Slot,
+        heads: usize,
+    },
+    Keep {
+        layer: Layer,
+        k: Slot,
+        v: Slot,
+    },
+    Attend {
+        layer: Layer,
+        op: Attend,
+        q: Slot,
+        out: Slot,
+    },
+    Join {
+        layer: Layer,
+        heads: usize,
+        out: Slot,
+    },
+    Prepare {
+        x: Slot,
+        norm: Option<Norm>,
+        acts: Acts,
+        int: bool,
+        float: bool,
+    },
+    Product {
+        parts: Vec<Part>,
+        residual: Option<Slot>,
+        gate: Option<Activation>,
+        acts: Acts,
+        rows: Rows,
+    },
+    Glu {
+        activation: Activation,
+        a: Slot,
+        b: Slot,
+        out: Slot,
+    },
+    Add {
+        a: Slot,
+        b: Slot,
+        out: Slot,
+    },
+    Scale {
+        factor: f32,
+        x: Slot,
+        out: Slot,
+    },
+    Softcap {
+        cap: f32,
+        x: Slot,
+        out: Slot,
+    },
+    Select {
+        x: Slot,
+        out: Slot,
+    },
+    Sample {
+        logits: Slot,
+    },
 }
 
 /// One matrix of a product.
@@ -121,7 +184,8 @@ impl Lower<'_> {
             Some(Work::Sample { logits }) => *logits,
             _ => return Err(unsupported("a graph that does not end in a sample operation".into())),
         };
-        let widest = self.graph.values.iter().map(|v| v.width).max().unwrap_or(0).next_multiple_of(64);
+        let widest =
+            self.graph.values.iter().map(|v| v.width).max().unwrap_or(0).next_multiple_of(64);
         Ok(Program { instructions: meet(work, self.limits), logits, widest })
     }
 
@@ -175,7 +239,12 @@ impl Lower<'_> {
         Ok(())
     }
 
-    fn linear(&self, linear: &Linear, node: &Node, work: &mut Vec<Work>) -> Result<(), BackendError> {
+    fn linear(
+        &self,
+        linear: &Linear,
+        node: &Node,
+        work: &mut Vec<Work>,
+    ) -> Result<(), BackendError> {
         let x = self.slot(node.inputs[0])?;
         let gate = match linear.epilogue {
             Epilogue::Glu(activation) => Some(activation),
@@ -213,13 +282,15 @@ impl Work {
     fn by_rows(&self) -> Option<(Rows, Vec<Slot>, Option<Slot>)> {
         Some(match self {
             Self::Embed { out, .. } | Self::RopeTable { out, .. } => (out.rows, vec![], Some(*out)),
-            Self::Norm { x, out, .. } | Self::Scale { x, out, .. } | Self::Softcap { x, out, .. } => {
-                (out.rows, vec![*x], Some(*out))
-            }
+            Self::Norm { x, out, .. }
+            | Self::Scale { x, out, .. }
+            | Self::Softcap { x, out, .. } => (out.rows, vec![*x], Some(*out)),
             Self::Rope { x, table, out, .. } => (out.rows, vec![*x, *table], Some(*out)),
             Self::Keep { k, v, .. } => (k.rows, vec![*k, *v], None),
             Self::Prepare { x, .. } => (x.rows, vec![*x], None),
-            Self::Glu { a, b, out, .. } | Self::Add { a, b, out } => (out.rows, vec![*a, *b], Some(*out)),
+            Self::Glu { a, b, out, .. } | Self::Add { a, b, out } => {
+                (out.rows, vec![*a, *b], Some(*out))
+            }
             Self::Attend { .. }
             | Self::Join { .. }
             | Self::Product { .. }

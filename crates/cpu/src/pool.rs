@@ -11,11 +11,17 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::*},
     },
-    thread::{self, JoinHandle, Thread},
+    thread::{self, JoinHandle, Thread, ThreadId},
 };
 
-/// Spins before a waiting thread gives its core away (about 20 microseconds).
-const SPINS: usize = 10_000;
+/// Spins before a worker without a job goes to sleep: 100 to 200 microseconds, longer than the engine needs
+/// between two steps.
+const IDLE_SPINS: usize = 10_000;
+
+/// Spins before a thread that waits within a step gives its core away: a few milliseconds. The others are
+/// microseconds behind, unless one of them has no core; and a core given away under load comes
+/// back only after another process's whole time slice.
+const STEP_SPINS: usize = 200_000;
 
 /// A panic on one of the pool's threads; the step's results are void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +45,16 @@ struct Shared {
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     workers: Vec<(Thread, Option<JoinHandle<()>>)>,
-    /// One job at a time.
-    lock: Mutex<()>,
+    /// Where the caller is to run, and which caller has been sent there. Held while a job runs.
+    caller: Mutex<(Option<usize>, Option<ThreadId>)>,
 }
 
 impl Pool {
-    /// A pool of `threads` threads, the caller included; workers are pinned where the system allows
-    /// and there is a core for each.
+    /// A pool of `threads` threads, the caller included.
+    ///
+    /// With a thread for every core, each is pinned to its own (the caller when it first runs a
+    /// job): left alone, the system may put two spinning threads on one core for many milliseconds.
+    /// With fewer threads than cores the system is left to find idle ones.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let threads = threads.max(1);
         let shared = Arc::new(Shared {
@@ -56,19 +65,22 @@ impl Pool {
             barrier: Barrier::new(threads),
         });
         let cores = allowed_cores();
+        let pinned = threads > 1 && threads == cores.len();
         let mut workers = Vec::with_capacity(threads - 1);
         for index in 1..threads {
             let shared = shared.clone();
-            let core = (threads <= cores.len()).then(|| cores[index]);
-            let handle = thread::Builder::new().name(format!("tessera-cpu-{index}")).spawn(move || {
-                if let Some(core) = core {
-                    pin(core);
-                }
-                work(&shared, index);
-            })?;
+            let core = if pinned { cores.get(index).copied() } else { None };
+            let handle =
+                thread::Builder::new().name(format!("tessera-cpu-{index}")).spawn(move || {
+                    if let Some(core) = core {
+                        pin(core);
+                    }
+                    work(&shared, index);
+                })?;
             workers.push((handle.thread().clone(), Some(handle)));
         }
-        Ok(Self { shared, workers, lock: Mutex::new(()) })
+        let home = if pinned { cores.first().copied() } else { None };
+        Ok(Self { shared, workers, caller: Mutex::new((home, None)) })
     }
 
     /// Threads, the caller included.
@@ -83,7 +95,13 @@ impl Pool {
 
     /// Runs `job` on every thread and waits for all of them.
     pub fn run(&self, job: &Job<'_>) -> Result<(), Panicked> {
-        let _one = self.lock.lock().unwrap_or_else(|e| e.into_inner());
+        let mut caller = self.caller.lock().unwrap_or_else(|e| e.into_inner());
+        if let (Some(core), last) = &mut *caller
+            && *last != Some(thread::current().id())
+        {
+            *last = Some(thread::current().id());
+            pin(*core);
+        }
         let shared = &*self.shared;
         shared.barrier.poisoned.store(false, Relaxed);
         if !self.workers.is_empty() {
@@ -140,7 +158,7 @@ fn work(shared: &Shared, index: usize) {
                 return;
             }
             spins += 1;
-            if spins < SPINS {
+            if spins < IDLE_SPINS {
                 spin_loop();
             } else {
                 // an unpark between the check and here is remembered, so this returns at once
@@ -159,7 +177,7 @@ fn work(shared: &Shared, index: usize) {
 /// Spins; after a while gives the core away, for machines with fewer free cores than threads.
 fn pause(spins: &mut usize) {
     *spins += 1;
-    if *spins < SPINS {
+    if *spins < STEP_SPINS {
         spin_loop();
     } else {
         thread::yield_now();

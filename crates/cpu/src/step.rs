@@ -197,14 +197,28 @@ impl<'a> Step<'a> {
             }
             // SAFETY: the position's page is there, and no other row has the position.
             unsafe {
-                kv::write(layer, self.model.kv, page, position % tessera_graph::PAGE, k.row(row), v.row(row));
+                kv::write(
+                    layer,
+                    self.model.kv,
+                    page,
+                    position % tessera_graph::PAGE,
+                    k.row(row),
+                    v.row(row),
+                );
             }
         }
     }
 
     /// # Safety
     /// As for [`Step::work`].
-    unsafe fn map(&self, out: &Slot, thread: usize, a: &Slot, b: &Slot, function: impl Fn() -> Pointwise) {
+    unsafe fn map(
+        &self,
+        out: &Slot,
+        thread: usize,
+        a: &Slot,
+        b: &Slot,
+        function: impl Fn() -> Pointwise,
+    ) {
         for row in self.mine(out.rows, thread) {
             let (a, b, out, n) = (a.row(row), b.row(row), out.row(row), out.width);
             // SAFETY: all three rows are `n` wide.
@@ -277,13 +291,21 @@ impl<'a> Step<'a> {
             unsafe {
                 let sampled = &mut *self.sampled.add(i);
                 let Some(sampling) = &output.sampling else {
-                    *sampled = Sampled { top: std::mem::take(&mut sampled.top), ..Sampled::default() };
+                    *sampled =
+                        Sampled { top: std::mem::take(&mut sampled.top), ..Sampled::default() };
                     sampled.top.clear();
                     continue;
                 };
                 let row = std::slice::from_raw_parts(logits.row(i), logits.width);
                 let history = self.batch.history(output);
-                scratch.sample.sample(self.model.level, row, sampling, history, output.position, sampled);
+                scratch.sample.sample(
+                    self.model.level,
+                    row,
+                    sampling,
+                    history,
+                    output.position,
+                    sampled,
+                );
             }
         }
     }

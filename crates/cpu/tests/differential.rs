@@ -5,13 +5,21 @@ mod common;
 
 use common::*;
 use tessera_cpu::Level;
-use tessera_graph::{KvType, testing::run_logits};
 use tessera_formats::GgmlType;
+use tessera_graph::{KvType, testing::run_logits};
 use tessera_quant::{Float, Packing};
 
 /// Widths that every packing allows: whole super-blocks of 256, and more than one chunk.
 fn wide() -> Shape {
-    Shape { hidden: 256, ffn: 768, heads: 4, head_dim: 64, vocab: 70, layers: 1, ..Shape::default() }
+    Shape {
+        hidden: 256,
+        ffn: 768,
+        heads: 4,
+        head_dim: 64,
+        vocab: 70,
+        layers: 1,
+        ..Shape::default()
+    }
 }
 
 #[test]
@@ -37,7 +45,8 @@ fn int8_activations_stay_close_to_the_oracle() {
         for level in Level::available() {
             let got = logits(&cpu(level, 2, false), &model, &[&tokens], &[]).remove(0);
             let error = relative(&got, &want);
-            let limit = if matches!(packing, Packing::Dense(_) | Packing::Mxfp8) { 2e-5 } else { 0.03 };
+            let limit =
+                if matches!(packing, Packing::Dense(_) | Packing::Mxfp8) { 2e-5 } else { 0.03 };
             assert!(error < limit, "{packing:?} on {level}: {error}");
         }
     }
@@ -49,8 +58,24 @@ fn odd_shapes_match_the_oracle() {
     let base = Shape { vocab: 37, ..Shape::default() };
     let shapes = [
         Shape { hidden: 48, ffn: 80, heads: 3, kv_heads: 1, head_dim: 24, ..base.clone() },
-        Shape { hidden: 33, ffn: 17, heads: 5, kv_heads: 5, head_dim: 6, bias: true, ..base.clone() },
-        Shape { hidden: 20, ffn: 7, heads: 12, kv_heads: 2, head_dim: 80, head_norm: true, ..base.clone() },
+        Shape {
+            hidden: 33,
+            ffn: 17,
+            heads: 5,
+            kv_heads: 5,
+            head_dim: 6,
+            bias: true,
+            ..base.clone()
+        },
+        Shape {
+            hidden: 20,
+            ffn: 7,
+            heads: 12,
+            kv_heads: 2,
+            head_dim: 80,
+            head_norm: true,
+            ..base.clone()
+        },
         Shape { window: Some(8), softcap: Some(3.0), ..base.clone() },
         Shape { window: Some(65), heads: 2, kv_heads: 1, head_dim: 128, ..base },
     ];
@@ -109,7 +134,10 @@ fn results_do_not_depend_on_company() {
             let same = |what: &str, got: Vec<Vec<f32>>| {
                 for (i, (got, want)) in got.iter().zip(&alone).enumerate() {
                     let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                    assert!(bits(got) == bits(want), "{packing:?} on {level}: sequence {i}, {what}");
+                    assert!(
+                        bits(got) == bits(want),
+                        "{packing:?} on {level}: sequence {i}, {what}"
+                    );
                 }
             };
             same("in chunks", run(2, &all[..1], &[1, 2, 3, 250, 5, 64, 129]));

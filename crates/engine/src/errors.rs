@@ -180,6 +180,15 @@ pub enum GenerateError {
         "the session is busy with another request; wait for it, cancel it or open another session"
     )]
     SessionBusy,
+    /// The model's numbers overflowed in this sequence; others go on.
+    #[error(
+        "the logits for position {position} are not finite; the weights may be damaged, or the model may need \
+         activations of a wider range (try --precise)"
+    )]
+    NotFinite {
+        /// Position of the token that was to be drawn.
+        position: usize,
+    },
     /// The session belongs to another model.
     #[error("the session belongs to another model")]
     ForeignSession,

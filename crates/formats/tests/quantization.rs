@@ -40,11 +40,38 @@ fn the_configuration_decides() {
     assert_eq!(of("model.embed", affine(8, 32)).unwrap(), Some(affine(8, 32)));
     let mxfp4 = TensorQuant { bits: 4, group_size: 32, mode: QuantMode::Mxfp4 };
     assert_eq!(of("model.head", mxfp4).unwrap(), Some(mxfp4));
-    // What the shapes show is not what the configuration says.
-    assert!(of("model.any", affine(8, 64)).is_err());
+    // What the shapes show is not what the configuration says of the module, or of the mode.
     assert!(of("model.any", mxfp4).is_err());
     assert!(of("model.embed", affine(4, 64)).is_err());
+    assert!(of("model.same", affine(8, 64)).is_err());
     assert!(of("model.gate", affine(4, 64)).is_err());
+}
+
+#[test]
+fn shapes_overrule_the_default_where_the_width_is_known() {
+    let quantization = read(json!({"quantization": {"group_size": 64, "bits": 4}}));
+    let quantization = quantization.unwrap().unwrap();
+    for bits in [2, 3, 4, 5, 6, 8] {
+        for group_size in [32, 64, 128] {
+            let quant = affine(bits, group_size);
+            let (weight, scales) = shapes(quant, 5, 768);
+            let with = |cols| quantization.for_tensor("m", &weight, Some(&scales), true, cols);
+            assert_eq!(with(Some(768)).unwrap(), Some(quant));
+            // Shapes that fit no packing of that width are still refused.
+            assert!(with(Some(704)).is_err());
+            // Without the width, only what does not contradict the default is accepted.
+            match with(None) {
+                Ok(found) => assert_eq!(found, Some(affine(4, 64))),
+                Err(error) => {
+                    assert!(error.to_string().contains("bits 4, group size 64"), "{error}")
+                }
+            }
+        }
+    }
+    let mxfp8 = TensorQuant { bits: 8, group_size: 32, mode: QuantMode::Mxfp8 };
+    let (weight, scales) = shapes(mxfp8, 3, 128);
+    let found = quantization.for_tensor("m", &weight, Some(&scales), false, Some(128));
+    assert_eq!(found.unwrap(), Some(mxfp8), "no mode is stated, and there are no biases");
 }
 
 #[test]

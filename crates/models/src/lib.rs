@@ -16,9 +16,11 @@ mod gguf;
 mod info;
 mod names;
 mod source;
+mod support;
 
 pub use error::{Error, Result};
 pub use info::{Info, PackingUse};
+pub use support::{Supported, families, rope_types};
 
 use source::Source;
 use tessera_formats::Checkpoint;

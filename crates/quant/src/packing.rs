@@ -1,6 +1,6 @@
 //! The packings.
 
-use tessera_formats::GgmlType;
+use tessera_formats::{Dtype, GgmlType, gguf};
 
 /// Floating-point storage types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +47,22 @@ pub enum Packing {
 }
 
 impl Packing {
+    /// Every packing: plain floats, mlx's, then GGUF's in the order of their numbers.
+    pub fn all() -> impl Iterator<Item = Self> {
+        const FLOATS: [Float; 3] = [Float::F32, Float::F16, Float::BF16];
+        let affine = [2, 3, 4, 5, 6, 8].into_iter().flat_map(|bits| {
+            [32, 64, 128]
+                .into_iter()
+                .flat_map(move |group| FLOATS.map(|scale| Self::Affine { bits, group, scale }))
+        });
+        let ggml = (0..=u32::from(u8::MAX)).filter_map(|number| match gguf::type_of(number)? {
+            Dtype::Ggml(kind) => Some(Self::Ggml(kind)),
+            _ => None,
+        });
+        let dense = FLOATS.into_iter().map(Self::Dense);
+        dense.chain(affine).chain([Self::Mxfp4, Self::Nvfp4, Self::Mxfp8]).chain(ggml)
+    }
+
     /// Elements that are stored together: a row is a whole number of them.
     pub fn block(self) -> usize {
         match self {
@@ -87,5 +103,20 @@ impl Packing {
             }
             _ => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn all_are_listed_once() {
+        let all: Vec<Packing> = Packing::all().collect();
+        assert_eq!(all.len(), 3 + 6 * 3 * 3 + 3 + 13);
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+        assert!(all.iter().all(|packing| packing.is_valid()));
     }
 }

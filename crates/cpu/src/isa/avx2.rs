@@ -212,7 +212,8 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
             unsafe {
                 let lane = _mm256_srl_epi32(a, _mm_cvtsi32_si128(8 * K));
                 let sign = _mm256_slli_epi32::<24>(_mm256_and_si256(lane, _mm256_set1_epi32(0x80)));
-                let magnitude = _mm256_slli_epi32::<20>(_mm256_and_si256(lane, _mm256_set1_epi32(0x7f)));
+                let magnitude =
+                    _mm256_slli_epi32::<20>(_mm256_and_si256(lane, _mm256_set1_epi32(0x7f)));
                 // read with f32's exponent bias (127 for 7) the value is 2^-120 of what is meant
                 let small = _mm256_castsi256_ps(_mm256_or_si256(sign, magnitude));
                 _mm256_mul_ps(small, _mm256_set1_ps(super::portable::TWO_120))

@@ -123,7 +123,8 @@ impl Isa for Avx512 {
         unsafe {
             let lane = _mm512_srl_epi32(a, _mm_cvtsi32_si128(8 * K));
             let sign = _mm512_slli_epi32::<24>(_mm512_and_si512(lane, _mm512_set1_epi32(0x80)));
-            let magnitude = _mm512_slli_epi32::<20>(_mm512_and_si512(lane, _mm512_set1_epi32(0x7f)));
+            let magnitude =
+                _mm512_slli_epi32::<20>(_mm512_and_si512(lane, _mm512_set1_epi32(0x7f)));
             // read with f32's exponent bias (127 for 7) the value is 2^-120 of what is meant
             let small = _mm512_castsi512_ps(_mm512_or_si512(sign, magnitude));
             _mm512_mul_ps(small, _mm512_set1_ps(super::portable::TWO_120))

@@ -6,11 +6,11 @@
 //! A kernel implements [`Kernel`]; [`Level::run`] enters it through a function compiled for the chosen
 //! instruction set, into which the generic body is inlined.
 
-mod portable;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod portable;
 
 use std::{fmt, str::FromStr};
 
@@ -45,7 +45,11 @@ impl Level {
                 if has!("avxvnni") {
                     levels.push(Self::AvxVnni);
                 }
-                if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("avx512vnni")
+                if has!("avx512f")
+                    && has!("avx512bw")
+                    && has!("avx512vl")
+                    && has!("avx512dq")
+                    && has!("avx512vnni")
                 {
                     levels.push(Self::Avx512);
                 }
@@ -119,6 +123,18 @@ pub(crate) trait Kernel {
     /// # Safety
     /// The machine has `S`, and the pointers the kernel carries are good for what it documents.
     unsafe fn run<S: Isa>(self) -> Self::Output;
+}
+
+/// Asks for the cache line at `p` ahead of time; any address will do.
+#[inline(always)]
+pub(crate) fn prefetch(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: part of the x86-64 baseline; a hint that never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast())
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
 }
 
 /// The vector operations kernels are made of.

@@ -46,7 +46,12 @@ macro_rules! field {
 unsafe fn plane4<S: Isa>(p: *const u8) -> [S::B; 8] {
     // SAFETY: the caller of `unpack` vouches for the memory and the machine.
     unsafe {
-        let l = [S::load_bytes(p), S::load_bytes(p.add(64)), S::load_bytes(p.add(128)), S::load_bytes(p.add(192))];
+        let l = [
+            S::load_bytes(p),
+            S::load_bytes(p.add(64)),
+            S::load_bytes(p.add(128)),
+            S::load_bytes(p.add(192)),
+        ];
         let m = S::splat_byte(15);
         [
             S::and(l[0], m),

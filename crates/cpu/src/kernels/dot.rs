@@ -6,7 +6,7 @@
 
 use super::{acts::Acts, codes::Unpack, scales::Expanded};
 use crate::{
-    isa::{Isa, LANES},
+    isa::{Isa, LANES, prefetch},
     tile::{BLOCK, CHUNK, Tiles},
 };
 
@@ -20,7 +20,26 @@ pub(super) trait Dot {
     /// # Safety
     /// Tile `tile` of `w` is packed and of this kind, the activations are prepared for it, and the machine
     /// has `S`.
-    unsafe fn tile<S: Isa, const M: usize>(w: &Tiles, tile: usize, acts: &Acts, row: usize) -> [S::F; M];
+    unsafe fn tile<S: Isa, const M: usize>(
+        w: &Tiles,
+        tile: usize,
+        acts: &Acts,
+        row: usize,
+    ) -> [S::F; M];
+}
+
+/// How far ahead of its use a tile is fetched, when it is read for few rows: the hardware's own prefetching
+/// leaves half of the memory's speed unused.
+const AHEAD: usize = 4096;
+
+/// Fetches what lies [`AHEAD`] of a block of codes.
+#[inline(always)]
+fn fetch_ahead<U: Unpack, const M: usize>(block: *const u8) {
+    if M <= 2 {
+        for line in 0..U::BYTES / 64 {
+            prefetch(block.wrapping_add(AHEAD + line * 64));
+        }
+    }
 }
 
 /// Calls `body(codes, first block, blocks, scales)` for each chunk of a tile.
@@ -57,7 +76,12 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
     const SIZES: usize = 8 | 4 | 2;
 
     #[inline(always)]
-    unsafe fn tile<S: Isa, const M: usize>(w: &Tiles, tile: usize, acts: &Acts, row: usize) -> [S::F; M] {
+    unsafe fn tile<S: Isa, const M: usize>(
+        w: &Tiles,
+        tile: usize,
+        acts: &Acts,
+        row: usize,
+    ) -> [S::F; M] {
         // SAFETY: all offsets stay within the tile and the prepared rows.
         unsafe {
             let mut acc = [S::splat(0.0); M];
@@ -70,6 +94,7 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
             let f0 = acts.fsum.add(row * 2 * scales_row);
             chunks::<S, U>(w, tile, |codes, first, blocks, scales| {
                 for b in 0..blocks {
+                    fetch_ahead::<U, M>(codes.add(b * U::BYTES));
                     let c = U::unpack::<S>(codes.add(b * U::BYTES), table);
                     let block = first + b;
                     for m in 0..M {
@@ -85,7 +110,8 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
                                     sum = S::dot::<true>(sum, c[4 * h + j], x(4 * h + j));
                                 }
                                 let sum = S::mul(S::to_float(sum), scale);
-                                acc[m] = S::fma(sum, S::load(scales.scale[2 * b + h].as_ptr()), acc[m]);
+                                acc[m] =
+                                    S::fma(sum, S::load(scales.scale[2 * b + h].as_ptr()), acc[m]);
                                 if has_bias {
                                     let bias = S::load(scales.bias[2 * b + h].as_ptr());
                                     acc[m] = S::fma(S::splat(*fsum.add(h)), bias, acc[m]);
@@ -128,7 +154,12 @@ impl<U: Unpack, const SMALL: bool> Dot for Exact<U, SMALL> {
     const SIZES: usize = 4;
 
     #[inline(always)]
-    unsafe fn tile<S: Isa, const M: usize>(w: &Tiles, tile: usize, acts: &Acts, row: usize) -> [S::F; M] {
+    unsafe fn tile<S: Isa, const M: usize>(
+        w: &Tiles,
+        tile: usize,
+        acts: &Acts,
+        row: usize,
+    ) -> [S::F; M] {
         // SAFETY: all offsets stay within the tile and the prepared rows.
         unsafe {
             let mut acc = [S::splat(0.0); M];
@@ -139,6 +170,7 @@ impl<U: Unpack, const SMALL: bool> Dot for Exact<U, SMALL> {
             let steps = if SMALL { 2 } else { 1 };
             chunks::<S, U>(w, tile, |codes, first, blocks, scales| {
                 for b in 0..blocks {
+                    fetch_ahead::<U, M>(codes.add(b * U::BYTES));
                     let c = U::unpack::<S>(codes.add(b * U::BYTES), table);
                     let block = first + b;
                     for h in 0..steps {
@@ -211,7 +243,12 @@ impl<const KIND: u8> Dot for Dense<KIND> {
     const SIZES: usize = 4;
 
     #[inline(always)]
-    unsafe fn tile<S: Isa, const M: usize>(w: &Tiles, tile: usize, acts: &Acts, row: usize) -> [S::F; M] {
+    unsafe fn tile<S: Isa, const M: usize>(
+        w: &Tiles,
+        tile: usize,
+        acts: &Acts,
+        row: usize,
+    ) -> [S::F; M] {
         // SAFETY: all offsets stay within the tile and the prepared rows.
         unsafe {
             let p: *const u8 = w.tile(tile);
@@ -228,7 +265,8 @@ impl<const KIND: u8> Dot for Dense<KIND> {
                 for i in 0..4 {
                     let w = column(k + i);
                     for m in 0..M {
-                        part[m][i] = S::fma(w, S::splat(*x.add(m * acts.width + k + i)), part[m][i]);
+                        part[m][i] =
+                            S::fma(w, S::splat(*x.add(m * acts.width + k + i)), part[m][i]);
                     }
                 }
             }

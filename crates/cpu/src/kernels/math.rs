@@ -22,7 +22,7 @@ pub(super) unsafe fn exp<S: Isa>(x: S::F) -> S::F {
         let n = S::round(S::mul(clamped, S::splat(std::f32::consts::LOG2_E)));
         let nf = S::to_float(n);
         // ln 2 in two parts, so that n * ln 2 is subtracted without rounding
-        let r = S::fma(nf, S::splat(-0.693_359_375), clamped);
+        let r = S::fma(nf, S::splat(-355.0 / 512.0), clamped);
         let r = S::fma(nf, S::splat(2.121_944_4e-4), r);
         // Taylor series to the seventh power: |r| <= ln 2 / 2
         let mut p = S::splat(1.0 / 5040.0);

@@ -102,7 +102,9 @@ impl Product<'_> {
 
     unsafe fn with<D: Dot>(&self, level: Level, first: usize, last: usize) {
         // SAFETY: passed on.
-        unsafe { level.run(Range::<D> { product: self, first, last, dot: std::marker::PhantomData }) }
+        unsafe {
+            level.run(Range::<D> { product: self, first, last, dot: std::marker::PhantomData })
+        }
     }
 }
 

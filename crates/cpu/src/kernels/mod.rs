@@ -1,5 +1,8 @@
 //! What a step is made of, each computation once for every instruction set.
 
+// arrays of registers are indexed by row, column and step, as in the formulas
+#![allow(clippy::needless_range_loop)]
+
 pub(crate) mod acts;
 pub(crate) mod attention;
 mod codes;

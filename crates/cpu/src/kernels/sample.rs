@@ -121,6 +121,8 @@ impl Scratch {
     /// equal weights go to the lowest ids. Starts from all tokens, or from those kept so far.
     fn keep_top(&mut self, all: bool, measure: impl Fn(f32) -> f64, limit: f64) {
         let Self { weights, kept, bins, .. } = self;
+        // a limit of zero is reached by the first token, not before it
+        let limit = limit.max(f64::MIN_POSITIVE);
         let mut above = 0.0; // measure of tokens certainly kept
         let mut prefix = 0u32; // upper bits of the threshold, as far as known
         let mut known = 0u32; // which bits those are
@@ -147,7 +149,10 @@ impl Scratch {
             // drop what is certainly out
             if all && level == 0 {
                 kept.clear();
-                kept.extend((0..weights.len() as u32).filter(|&id| weights[id as usize].to_bits() >= prefix));
+                kept.extend(
+                    (0..weights.len() as u32)
+                        .filter(|&id| weights[id as usize].to_bits() >= prefix),
+                );
             } else {
                 kept.retain(|&id| weights[id as usize].to_bits() >= prefix);
             }
@@ -224,19 +229,19 @@ impl Kernel for Largest<'_> {
         // SAFETY: vectors lie within the slice; a short tail is compared one by one.
         unsafe {
             let mut top = S::splat(f32::NEG_INFINITY);
-            // x - x is 0 for finite x, NaN for others: sums to NaN if there is one
+            // x * 0 is 0 for finite x, NaN for others: sums to NaN if there is one
             let mut check = S::splat(0.0);
             let whole = values.len() / LANES * LANES;
             for i in (0..whole).step_by(LANES) {
                 let v = S::load(values.as_ptr().add(i));
                 top = S::max(v, top);
-                check = S::add(check, S::sub(v, v));
+                check = S::fma(v, S::splat(0.0), check);
             }
             let mut largest = S::largest(top);
             let mut bad = S::sum(check);
             for &v in &values[whole..] {
                 largest = largest.max(v);
-                bad += v - v;
+                bad += v * 0.0;
             }
             largest + bad
         }

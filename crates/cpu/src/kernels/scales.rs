@@ -33,13 +33,21 @@ impl Expanded {
         unsafe {
             match w.scales {
                 Scales::None => {}
-                Scales::Float { float, bias } => match float {
-                    Float::F16 => self.floats::<S>(w, blocks, bias, |i| S::load_f16(p.cast::<u16>().add(i))),
-                    Float::BF16 => self.floats::<S>(w, blocks, bias, |i| S::load_bf16(p.cast::<u16>().add(i))),
-                    Float::F32 => self.floats::<S>(w, blocks, bias, |i| S::load(p.cast::<f32>().add(i))),
-                },
+                Scales::Float { float, bias } => {
+                    match float {
+                        Float::F16 => self
+                            .floats::<S>(w, blocks, bias, |i| S::load_f16(p.cast::<u16>().add(i))),
+                        Float::BF16 => self
+                            .floats::<S>(w, blocks, bias, |i| S::load_bf16(p.cast::<u16>().add(i))),
+                        Float::F32 => {
+                            self.floats::<S>(w, blocks, bias, |i| S::load(p.cast::<f32>().add(i)))
+                        }
+                    }
+                }
                 Scales::E8M0 => self.floats::<S>(w, blocks, false, |i| S::load_e8m0(p.add(i))),
-                Scales::E4M3 => self.floats::<S>(w, blocks, false, |i| S::load_f16(p.cast::<u16>().add(i))),
+                Scales::E4M3 => {
+                    self.floats::<S>(w, blocks, false, |i| S::load_f16(p.cast::<u16>().add(i)))
+                }
                 Scales::TwoLevel { min } => {
                     let head = 2 * LANES * (1 + usize::from(min));
                     let d = S::load_f16(p.cast());
@@ -64,7 +72,13 @@ impl Expanded {
     /// # Safety
     /// `load` is good for all the chunk's groups; the machine has `S`.
     #[inline(always)]
-    unsafe fn floats<S: Isa>(&mut self, w: &Tiles, blocks: usize, bias: bool, load: impl Fn(usize) -> S::F) {
+    unsafe fn floats<S: Isa>(
+        &mut self,
+        w: &Tiles,
+        blocks: usize,
+        bias: bool,
+        load: impl Fn(usize) -> S::F,
+    ) {
         let groups = w.groups(blocks);
         let steps = if w.group == 16 { 2 * blocks } else { blocks };
         let repeat = (w.group / BLOCK).max(1);

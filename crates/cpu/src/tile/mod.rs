@@ -103,7 +103,11 @@ impl Tiles {
             _ => {
                 let blocks = tiles.blocks();
                 blocks / CHUNK * tiles.chunk_bytes(CHUNK)
-                    + if blocks % CHUNK > 0 { tiles.chunk_bytes(blocks % CHUNK) } else { 0 }
+                    + if blocks.is_multiple_of(CHUNK) {
+                        0
+                    } else {
+                        tiles.chunk_bytes(blocks % CHUNK)
+                    }
             }
         };
         Ok(tiles)

@@ -32,7 +32,8 @@ impl Tiles {
                 let (scale, bias) = self.scale_of(scales, self.groups(blocks), g, r);
                 for (i, x) in out.iter_mut().enumerate() {
                     let k = g * self.group + i;
-                    let code = code_of(&codes[k / BLOCK * self.bits() * 64..], self.bits(), r, k % BLOCK);
+                    let code =
+                        code_of(&codes[k / BLOCK * self.bits() * 64..], self.bits(), r, k % BLOCK);
                     *x = scale * self.value(code) + bias;
                 }
             }
@@ -61,7 +62,8 @@ impl Tiles {
                 let head = LANES * 2 * (1 + usize::from(min));
                 let scale = get(Float::F16, scales, r) * f32::from(scales[head + at] as i8);
                 let bias = if min {
-                    -(get(Float::F16, scales, LANES + r) * f32::from(scales[head + groups * LANES + at]))
+                    -(get(Float::F16, scales, LANES + r)
+                        * f32::from(scales[head + groups * LANES + at]))
                 } else {
                     0.0
                 };

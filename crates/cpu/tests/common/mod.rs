@@ -4,8 +4,8 @@
 
 use tessera_cpu::{Cpu, CpuOptions, Level};
 use tessera_graph::{
-    Activation, Attend, Backend, Builder, Executable, Graph, KvType, Limits, RmsNorm, RopeSpec, Weights,
-    WeightId, oracle::Oracle, testing::run_logits,
+    Activation, Attend, Backend, Builder, Executable, Graph, KvType, Limits, RmsNorm, RopeSpec,
+    WeightId, Weights, oracle::Oracle, testing::run_logits,
 };
 use tessera_quant::{Float, Packing, encode::encode};
 
@@ -84,12 +84,15 @@ fn graph(s: &Shape) -> Graph {
     for layer in 0..s.layers {
         b.at(format!("layers.{layer}"));
         let name = |part: &str| format!("layers.{layer}.{part}");
-        let state = b.kv(s.kv_heads, s.head_dim, if layer % 2 == 0 { s.window } else { None }).unwrap();
+        let state =
+            b.kv(s.kv_heads, s.head_dim, if layer % 2 == 0 { s.window } else { None }).unwrap();
         let w = b.vector(name("norm1"), s.hidden).unwrap();
         let h = b.rms_norm(x, norm(w, 1)).unwrap();
         let project = |b: &mut Builder, part: &str, heads: usize| {
             let w = b.matrix(name(part), heads * s.head_dim, s.hidden).unwrap();
-            let bias = s.bias.then(|| b.vector(name(&format!("{part}.bias")), heads * s.head_dim).unwrap());
+            let bias = s
+                .bias
+                .then(|| b.vector(name(&format!("{part}.bias")), heads * s.head_dim).unwrap());
             b.linear(h, w, bias).unwrap()
         };
         let (mut q, mut k) = (project(&mut b, "q", s.heads), project(&mut b, "k", s.kv_heads));
@@ -137,7 +140,11 @@ pub fn cpu(level: Level, threads: usize, precise: bool) -> Cpu {
     Cpu::new(&CpuOptions { threads: Some(threads), precise, isa: Some(level) }).unwrap()
 }
 
-pub fn compile(backend: &dyn Backend, (graph, weights): &(Graph, Weights), kv: KvType) -> Box<dyn Executable> {
+pub fn compile(
+    backend: &dyn Backend,
+    (graph, weights): &(Graph, Weights),
+    kv: KvType,
+) -> Box<dyn Executable> {
     backend.compile(graph, weights.clone(), &limits(kv), &mut |_, _| ()).unwrap()
 }
 
@@ -159,7 +166,10 @@ pub fn oracle(model: &(Graph, Weights), tokens: &[u32]) -> Vec<f32> {
 pub fn relative(got: &[f32], want: &[f32]) -> f32 {
     assert_eq!(got.len(), want.len());
     let size = want.iter().fold(0.0f32, |m, x| m.max(x.abs()));
-    let worst = got.iter().zip(want).fold(0.0f32, |m, (a, b)| if (a - b).abs() >= m { (a - b).abs() } else { m });
+    let worst = got
+        .iter()
+        .zip(want)
+        .fold(0.0f32, |m, (a, b)| if (a - b).abs() >= m { (a - b).abs() } else { m });
     assert!(got.iter().all(|x| x.is_finite()));
     worst / size
 }
@@ -175,7 +185,8 @@ pub fn packings() -> Vec<Packing> {
         }
     }
     all.extend([Packing::Mxfp4, Packing::Nvfp4, Packing::Mxfp8]);
-    let blocks = [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4];
+    let blocks =
+        [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4];
     all.extend(blocks.map(Packing::Ggml));
     all
 }

@@ -80,6 +80,10 @@ impl Scheduler {
                 }
                 if drawn && !work.done {
                     let sampled = &self.runner.sampled[output];
+                    if sampled.failed {
+                        work.fail(GenerateError::NotFinite { position: position + 1 });
+                        continue;
+                    }
                     let (token, token_ids) = (sampled.token, self.runner.token_ids);
                     if token as usize >= token_ids {
                         let message = format!("token {token} of {token_ids} was drawn");

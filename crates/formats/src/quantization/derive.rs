@@ -26,10 +26,15 @@ impl Quantization {
     /// elements of a row = words * 32 / bits = groups * group_size
     /// ```
     ///
+    /// The default's bits and group size are a summary: checkpoints that mix packings exist whose
+    /// configuration names none of the exceptions. Where they do not fit a tensor that has no entry
+    /// of its own, and `cols` is known, the shapes decide, since they leave one answer. A stated mode
+    /// stands, and so does all that is said of the module by name.
+    ///
     /// # Errors
     ///
-    /// When configuration, shapes and `cols` contradict each other, or leave more than one packing
-    /// possible.
+    /// When configuration, shapes and `cols` contradict each other otherwise, or leave more than one
+    /// packing possible.
     pub fn for_tensor(
         &self,
         module: &str,
@@ -62,13 +67,18 @@ impl Quantization {
                 return Err(error(module, problem));
             }
         };
-        let fitting: Vec<TensorQuant> =
-            all().filter(|quant| fits(*quant, spec, words, groups, biases, cols)).collect();
-        match fitting[..] {
+        let fitting = |spec| -> Vec<TensorQuant> {
+            all().filter(|quant| fits(*quant, spec, words, groups, biases, cols)).collect()
+        };
+        let mut found = fitting(spec);
+        if found.is_empty() && named.is_none() && cols.is_some() {
+            found = fitting(Spec { mode: spec.mode, ..Spec::default() });
+        }
+        match found[..] {
             [quant] => Ok(Some(quant)),
             [] => Err(error(module, contradiction(spec, words, groups, biases, cols))),
             _ => {
-                let ways: Vec<_> = fitting.iter().map(|q| (q.bits, q.group_size)).collect();
+                let ways: Vec<_> = found.iter().map(|q| (q.bits, q.group_size)).collect();
                 let problem = format!(
                     "{words} words and {groups} groups a row leave several (bits, group size) \
                      possible: {ways:?}; state them in config.json"

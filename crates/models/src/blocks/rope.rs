@@ -5,6 +5,8 @@
 
 mod scaling;
 
+pub(crate) use scaling::TYPES;
+
 use std::ops::RangeInclusive;
 
 use tessera_formats::Config;

@@ -18,19 +18,26 @@ use crate::{Error, Result, blocks::Sizes, source::Source};
 pub(crate) struct Family {
     pub(crate) name: &'static str,
     /// `model_type` of its configurations.
-    model_types: &'static [&'static str],
+    pub(crate) model_types: &'static [&'static str],
+    /// `general.architecture` of its GGUF files; `None` where those call themselves another family's.
+    pub(crate) gguf: Option<&'static str>,
     /// Writes the graph.
     pub(crate) build: fn(&Source) -> Result<(Graph, Sizes)>,
 }
 
-const FAMILIES: [Family; 7] = [
-    Family { name: "llama", model_types: &["llama"], build: llama::llama },
-    Family { name: "mistral", model_types: &["mistral"], build: llama::mistral },
-    Family { name: "qwen2", model_types: &["qwen2"], build: qwen2::build },
-    Family { name: "qwen3", model_types: &["qwen3"], build: qwen3::build },
-    Family { name: "gemma2", model_types: &["gemma2"], build: gemma2::build },
-    Family { name: "gemma3", model_types: &["gemma3_text", "gemma3"], build: gemma3::build },
-    Family { name: "phi3", model_types: &["phi3"], build: phi3::build },
+pub(crate) const FAMILIES: [Family; 7] = [
+    Family { name: "llama", model_types: &["llama"], gguf: Some("llama"), build: llama::llama },
+    Family { name: "mistral", model_types: &["mistral"], gguf: None, build: llama::mistral },
+    Family { name: "qwen2", model_types: &["qwen2"], gguf: Some("qwen2"), build: qwen2::build },
+    Family { name: "qwen3", model_types: &["qwen3"], gguf: Some("qwen3"), build: qwen3::build },
+    Family { name: "gemma2", model_types: &["gemma2"], gguf: Some("gemma2"), build: gemma2::build },
+    Family {
+        name: "gemma3",
+        model_types: &["gemma3_text", "gemma3"],
+        gguf: Some("gemma3"),
+        build: gemma3::build,
+    },
+    Family { name: "phi3", model_types: &["phi3"], gguf: Some("phi3"), build: phi3::build },
 ];
 
 /// The family a configuration belongs to.

@@ -13,9 +13,28 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+/// All `family/case` folders with a golden.
+pub fn cases() -> Vec<String> {
+    let mut cases = Vec::new();
+    for family in std::fs::read_dir(fixtures()).unwrap() {
+        let family = family.unwrap();
+        for case in std::fs::read_dir(family.path()).unwrap() {
+            let case = case.unwrap();
+            if case.path().join("golden.safetensors").exists() {
+                let [family, case] = [&family, &case].map(|f| f.file_name().into_string().unwrap());
+                cases.push(format!("{family}/{case}"));
+            }
+        }
+    }
+    cases.sort();
+    assert!(cases.len() > 30, "fixtures are missing: {cases:?}");
+    cases
+}
+
 /// A checkpoint assembled from a family's weights and a case's configuration. The folder lives as
 /// long as it does.
 pub struct Case {
+    pub name: String,
     pub folder: TempDir,
 }
 
@@ -32,7 +51,29 @@ impl Case {
                 }
             }
         }
-        Self { folder }
+        Self { name: case.into(), folder }
+    }
+
+    /// The GGUF file of a case.
+    pub fn gguf(case: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = fixtures().join(case).join("model.gguf");
+        std::fs::copy(file, folder.path().join("model.gguf")).unwrap();
+        Self { name: format!("{case}, GGUF"), folder }
+    }
+
+    /// A case in every format it is there in.
+    pub fn stored(case: &str) -> Vec<Self> {
+        let from = fixtures().join(case);
+        let mut all = Vec::new();
+        if from.join("config.json").exists() {
+            all.push(Self::new(case));
+        }
+        if from.join("model.gguf").exists() {
+            all.push(Self::gguf(case));
+        }
+        assert!(!all.is_empty(), "{case} has no files");
+        all
     }
 
     /// The same with fields of `config.json` set (or, to `null`, unset).
@@ -71,6 +112,11 @@ pub struct Golden {
 }
 
 impl Golden {
+    /// The golden of a case.
+    pub fn of(case: &str) -> Self {
+        Self::read(&fixtures().join(case).join("golden.safetensors"))
+    }
+
     pub fn read(path: &Path) -> Self {
         let file = safetensors::File::open(path).unwrap();
         let find = |name: &str| file.tensors.iter().find(|t| t.name == name).cloned();
@@ -93,6 +139,48 @@ impl Golden {
 pub const LIMITS: Limits =
     Limits { tokens: 128, outputs: 128, runs: 4, context: 128, kv: KvType::F32 };
 
+/// What runs a model, and how it remembers.
+#[derive(Clone, Copy)]
+pub struct Runner<'a> {
+    pub backend: &'a dyn Backend,
+    pub kv: KvType,
+}
+
+impl Runner<'_> {
+    /// Logits of `sequences`, which are fed together, in chunks of `cuts`.
+    pub fn logits(
+        &self,
+        graph: &Graph,
+        weights: &Weights,
+        sequences: &[Vec<u32>],
+        cuts: &[usize],
+    ) -> Vec<Vec<f32>> {
+        let limits = Limits { kv: self.kv, ..LIMITS };
+        let mut exe =
+            self.backend.compile(graph, weights.clone(), &limits, &mut |_, _| {}).unwrap();
+        let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+        testing::run_logits(exe.as_mut(), graph, &sequences, cuts)
+    }
+
+    /// Logits of a golden's sequences. A long-rope model is opened for each sequence's length, as
+    /// the reference chooses its frequencies by it.
+    pub fn golden(&self, case: &Case, golden: &Golden) -> Vec<Vec<f32>> {
+        let open = |context| case.open(context).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        if !case.name.contains("longrope") {
+            let model = open(None);
+            return self.logits(&model.graph, &model.weights, &golden.tokens, &[]);
+        }
+        let alone = |tokens: &Vec<u32>| {
+            let model = open(Some(tokens.len()));
+            self.logits(&model.graph, &model.weights, std::slice::from_ref(tokens), &[]).remove(0)
+        };
+        golden.tokens.iter().map(alone).collect()
+    }
+}
+
+/// The oracle.
+pub const ORACLE: Runner<'static> = Runner { backend: &Oracle, kv: KvType::F32 };
+
 /// Logits of `sequences` on the oracle.
 pub fn logits(
     graph: &Graph,
@@ -100,9 +188,7 @@ pub fn logits(
     sequences: &[Vec<u32>],
     cuts: &[usize],
 ) -> Vec<Vec<f32>> {
-    let mut exe = Oracle.compile(graph, weights.clone(), &LIMITS, &mut |_, _| {}).unwrap();
-    let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
-    testing::run_logits(exe.as_mut(), graph, &sequences, cuts)
+    ORACLE.logits(graph, weights, sequences, cuts)
 }
 
 /// Largest difference of two lists of logits.
@@ -113,4 +199,10 @@ pub fn max_error(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
         a.iter().zip(b)
     });
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, |m, d| if d.is_nan() { f32::NAN } else { m.max(d) })
+}
+
+/// Largest difference, as a part of the largest expected logit.
+pub fn relative_error(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
+    let largest = expected.iter().flatten().fold(0.0f32, |most, x| most.max(x.abs()));
+    max_error(found, expected) / largest
 }

@@ -10,6 +10,10 @@ use crate::Result;
 /// Frequencies, and the factor on cosines and sines.
 type Scaled = (Vec<f64>, f64);
 
+/// What a configuration's `rope_type` may be. (`su` is an old name of `longrope`; `divided` is our own,
+/// for GGUF files, which store divisors.)
+pub(crate) const TYPES: [&str; 5] = ["default", "linear", "llama3", "yarn", "longrope"];
+
 /// Applies what `rope_type` says to the plain frequencies.
 pub(super) fn scale(
     scaling: &Config,
@@ -26,8 +30,10 @@ pub(super) fn scale(
         "longrope" | "su" => longrope(scaling, context, plain),
         "divided" => Ok((divide(&plain, &factors(scaling, "divisors", plain.len())?), 1.0)),
         other => {
-            let known = "default, linear, llama3, yarn and longrope are";
-            Err(scaling.error(key, format!("{other:?} is not supported; {known}")).into())
+            let known = TYPES.join(", ");
+            Err(scaling
+                .error(key, format!("{other:?} is not supported; supported are {known}"))
+                .into())
         }
     }
 }

@@ -1,0 +1,94 @@
+//! Every family and packing on the CPU backend: near the reference, and the same bits in any company.
+
+mod common;
+
+use common::{Case, Golden, Runner, cases, relative_error};
+use tessera_cpu::{Cpu, CpuOptions, Level};
+use tessera_graph::KvType;
+
+/// Largest difference to the reference allowed with f32 activations, as a part of the largest logit.
+const PRECISE: f32 = 2e-5;
+/// The same with int8 activations, which only packed weights meet. The fixtures' rows are of random
+/// numbers and 64 to 256 long, so errors average out less than in a real model.
+const FAST: f32 = 0.05;
+
+fn cpu(isa: Level, threads: usize, precise: bool) -> Cpu {
+    Cpu::new(&CpuOptions { threads: Some(threads), precise, isa: Some(isa) }).unwrap()
+}
+
+/// Checks every fixture, in every format it is there in, on one instruction set.
+fn check(level: Level, precise: bool, limit: impl Fn(&str) -> f32) {
+    let backend = cpu(level, 1, precise);
+    let runner = Runner { backend: &backend, kv: KvType::F32 };
+    for case in cases() {
+        let golden = Golden::of(&case);
+        for stored in Case::stored(&case) {
+            let error = relative_error(&runner.golden(&stored, &golden), &golden.logits);
+            println!("{} on {level}: {error:.1e}", stored.name);
+            assert!(error <= limit(&case), "{} on {level}: {error}", stored.name);
+        }
+    }
+}
+
+#[test]
+fn precise_gives_the_reference_logits_on_every_level() {
+    for level in Level::available() {
+        check(level, true, |_| PRECISE);
+    }
+}
+
+#[test]
+fn int8_activations_stay_near_the_reference() {
+    let packed = |case: &str| case.starts_with("packings/");
+    check(Level::best(), false, |case| if packed(case) { FAST } else { PRECISE });
+}
+
+/// One case for each family, with windows where it has them, and the packings, which alone have an
+/// int8 path.
+const COMPANY: [&str; 12] = [
+    "llama/default",
+    "mistral/window",
+    "qwen2/window",
+    "qwen3/default",
+    "gemma2/default",
+    "gemma3/default",
+    "phi3/window",
+    "packings/mlx_derived",
+    "packings/mlx_fp",
+    "packings/mlx_g64",
+    "packings/gguf_a",
+    "packings/gguf_b",
+];
+
+#[test]
+fn results_do_not_depend_on_company() {
+    let bits = |logits: &[Vec<f32>]| -> Vec<Vec<u32>> {
+        logits.iter().map(|row| row.iter().map(|x| x.to_bits()).collect()).collect()
+    };
+    for case in COMPANY {
+        let stored = Case::stored(case).remove(0);
+        let (model, golden) = (stored.open(None).unwrap(), Golden::of(case));
+        let [short, long] = &golden.tokens[..] else { panic!("{case}: not two sequences") };
+        for precise in [true, false] {
+            let run = |threads: usize, sequences: &[&Vec<u32>], cuts: &[usize]| {
+                let backend = cpu(Level::best(), threads, precise);
+                let sequences: Vec<Vec<u32>> = sequences.iter().map(|&s| s.clone()).collect();
+                let runner = Runner { backend: &backend, kv: KvType::F16 };
+                bits(&runner.logits(&model.graph, &model.weights, &sequences, cuts))
+            };
+            let alone = [run(1, &[short], &[]).remove(0), run(1, &[long], &[]).remove(0)];
+            // Chunks on several threads are tested with the backend: threads without a core of their
+            // own make every step slow.
+            let ways = [
+                ("three threads", run(3, &[long], &[]), &alone[1..]),
+                ("token by token", run(1, &[long], &[1]), &alone[1..]),
+                ("in chunks", run(1, &[long], &[5, 1, 16, 3]), &alone[1..]),
+                ("in a batch", run(1, &[short, long], &[]), &alone[..]),
+                ("in a batch, in chunks", run(1, &[short, long], &[3, 7, 2, 9]), &alone[..]),
+            ];
+            for (way, found, expected) in ways {
+                assert!(found == expected, "{case}, precise: {precise}: {way} differs");
+            }
+        }
+    }
+}

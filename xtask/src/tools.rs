@@ -1,0 +1,106 @@
+//! Jobs that other programs do.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
+use crate::root;
+
+type Result<T = ()> = std::result::Result<T, String>;
+
+/// The whole check.
+pub fn ci() -> Result {
+    run(Command::new(root().join(".ci/run")))
+}
+
+/// Runs one fuzz target, or each in turn, on `runs` inputs.
+pub fn fuzz(target: &str, runs: &str) -> Result {
+    let runs: u64 = runs.parse().map_err(|e| format!("{runs:?} is no number of inputs: {e}"))?;
+    if !works(Command::new("cargo").args(["fuzz", "--version"])) {
+        return Err("fuzzing needs cargo-fuzz and a nightly toolchain: \
+                    cargo install --locked cargo-fuzz; rustup toolchain install nightly"
+            .into());
+    }
+    let all = targets()?;
+    let chosen: Vec<&String> =
+        all.iter().filter(|name| target == "all" || *name == target).collect();
+    if chosen.is_empty() {
+        return Err(format!("no fuzz target {target:?}; there are {}", all.join(", ")));
+    }
+    for name in chosen {
+        println!("== {name}");
+        let corpus = root().join("fuzz/corpus").join(name);
+        fs::create_dir_all(&corpus).map_err(|e| format!("{}: {e}", corpus.display()))?;
+        let seeds = root().join("fuzz/seeds").join(name);
+        let mut command = Command::new("cargo");
+        command.args(["+nightly", "fuzz", "run", name]).arg(corpus);
+        command.args(seeds.is_dir().then_some(seeds));
+        run({
+            command.arg("--").arg(format!("-runs={runs}"));
+            command
+        })?;
+    }
+    Ok(())
+}
+
+/// Names of the fuzz targets, sorted.
+fn targets() -> Result<Vec<String>> {
+    let folder = root().join("fuzz/fuzz_targets");
+    let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Advisories, licences and sources of dependencies, by `deny.toml`.
+pub fn audit() -> Result {
+    if !works(Command::new("cargo").args(["deny", "--version"])) {
+        return Err("the audit needs cargo-deny: cargo install --locked cargo-deny".into());
+    }
+    let mut command = Command::new("cargo");
+    command.args(["deny", "check"]);
+    run(command)
+}
+
+/// Runs a program in the repository, its output shown.
+fn run(mut command: Command) -> Result {
+    let name = command.get_program().to_string_lossy().into_owned();
+    match command.current_dir(root()).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{name}: {status}")),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+/// Whether a program is there and content.
+fn works(command: &mut Command) -> bool {
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each target is declared where cargo-fuzz looks for it, and nothing else is.
+    #[test]
+    fn fuzz_targets_are_declared() {
+        let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
+        let mut declared: Vec<String> = manifest
+            .lines()
+            .filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\""))
+            .map(str::to_owned)
+            .collect();
+        declared.sort();
+        assert_eq!(declared, targets().unwrap());
+    }
+
+    #[test]
+    fn wrong_targets_and_numbers_are_refused() {
+        assert!(fuzz("gguf", "many").unwrap_err().contains("\"many\""));
+        assert!(fuzz("no_such_target", "1").is_err());
+    }
+}
