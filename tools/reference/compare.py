@@ -1,7 +1,7 @@
 """Holds tessera against the references that real.py makes.
 
     python compare.py TESSERA MODEL REFERENCE.ref.safetensors [--mode precise,int8]
-                      [--same MODEL] [--threads N] [--isa ISA] [--json FILE]
+                      [--only PARTS] [--same MODEL] [--threads N] [--json FILE]
 
 Runs `tessera inspect` and `tessera perplexity` and prints one table: how far logits,
 perplexity, greedy continuations and whole distributions are from the reference, with f32
@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,18 +107,18 @@ def parse_rows(text: bytes, count: int) -> Rows:
 
 @dataclass
 class Figures:
-    """What one mode comes to; `None` or empty where it was not measured."""
+    """What one mode comes to; NaN and -1 where it was not measured."""
 
-    logit: float = 0.0
+    logit: float = math.nan
     logit_where: str = ""
-    logit_rms: float = 0.0
-    coverage: float = 1.0
-    lse: float = 0.0
+    logit_rms: float = math.nan
+    coverage: float = math.nan
+    lse: float = math.nan
     perplexity: float = math.nan
     perplexity_own: float = math.nan
     window: float = math.nan
-    greedy_equal: int = 0
-    greedy_close: int = 0
+    greedy_equal: int = -1
+    greedy_close: int = -1
     greedy_notes: list[str] = field(default_factory=list)
     kl_mean: float = math.nan
     kl_high: float = math.nan
@@ -126,9 +127,13 @@ class Figures:
     same_best: float = math.nan
 
 
-def compare_logits(t: Tessera, model: str, ref, prompts: int, out: Figures) -> None:
-    squares = count = 0
-    for i in range(prompts):
+def prompts(ref) -> int:
+    return sum(key.endswith(".greedy") for key in ref.keys())
+
+
+def compare_logits(t: Tessera, model: str, ref, _text: str, out: Figures) -> None:
+    out.logit, out.lse, out.coverage, squares, count = 0.0, 0.0, 1.0, 0.0, 0
+    for i in range(prompts(ref)):
         tokens = ref.get_tensor(f"prompt.{i}.tokens")
         expected = ref.get_tensor(f"prompt.{i}.logits")
         rows = t.rows(model, tokens, expected.shape[1])
@@ -145,8 +150,9 @@ def compare_logits(t: Tessera, model: str, ref, prompts: int, out: Figures) -> N
     out.logit_rms = math.sqrt(squares / count)
 
 
-def compare_greedy(t: Tessera, model: str, ref, prompts: int, out: Figures) -> None:
-    for i in range(prompts):
+def compare_greedy(t: Tessera, model: str, ref, _text: str, out: Figures) -> None:
+    out.greedy_equal = out.greedy_close = 0
+    for i in range(prompts(ref)):
         want = ref.get_tensor(f"prompt.{i}.greedy").tolist()
         margins = ref.get_tensor(f"prompt.{i}.margin").tolist()
         found = t.greedy(model, ref.get_tensor(f"prompt.{i}.tokens"), len(want))
@@ -182,7 +188,7 @@ def compare_perplexity(t: Tessera, model: str, ref, text: str, out: Figures) -> 
         out.window = gap if abs(gap) > abs(out.window) else out.window
 
 
-def compare_distributions(t: Tessera, model: str, ref, out: Figures) -> None:
+def compare_distributions(t: Tessera, model: str, ref, _text: str, out: Figures) -> None:
     """KL(reference || tessera). Tokens that were not printed count as one, which can only
     make it smaller; `kl_tail` says how much of the reference's probability they hold."""
     expected = ref.get_slice("ppl.logprobs")
@@ -213,16 +219,24 @@ def compare_distributions(t: Tessera, model: str, ref, out: Figures) -> None:
     out.same_best = best / count
 
 
+PARTS = {
+    "logits": compare_logits,
+    "greedy": compare_greedy,
+    "kl": compare_distributions,
+    "perplexity": compare_perplexity,
+}
+
+
 def log_sum_exp(logits: np.ndarray) -> float:
     logits = logits.astype(np.float64)
     top = logits.max()
     return float(top + np.log(np.exp(logits - top).sum()))
 
 
-def same(t: Tessera, model: str, other: str, ref, prompts: int) -> list[str]:
+def same(t: Tessera, model: str, other: str, ref) -> list[str]:
     """Where two checkpoints differ: everything printed but the name, so every bit of it."""
     differ = []
-    for i in range(prompts):
+    for i in range(prompts(ref)):
         tokens = ref.get_tensor(f"prompt.{i}.tokens")
         top = min(ref.get_tensor(f"prompt.{i}.logits").shape[1], t.entries // len(tokens))
         one, two = (
@@ -237,47 +251,56 @@ def same(t: Tessera, model: str, other: str, ref, prompts: int) -> list[str]:
     return differ
 
 
-def table(name: str, found: dict[str, Figures], prompts: int) -> tuple[str, bool]:
+def table(name: str, found: dict[str, Figures], count: int) -> tuple[str, bool]:
     """The figures as text, and whether all are within their limits."""
     good = True
-
-    def cell(mode: str, key: str, text: str) -> str:
-        nonlocal good
-        limit = LIMITS.get((mode, key))
-        if limit is None:
-            return text
-        within = abs(getattr(found[mode], key)) <= limit
-        good &= within
-        return f"{text} {'<=' if within else 'EXCEEDS'} {limit:g}"
-
     rows = [["", *found]]
 
-    def row(title: str, show) -> None:
-        rows.append([title, *(show(mode, f) for mode, f in found.items())])
+    def row(title: str, key: str, show, suffix: str = "") -> None:
+        """A line of the table, unless no mode measured it."""
+        nonlocal good
+        cells = []
+        for mode, f in found.items():
+            value, limit = getattr(f, key), LIMITS.get((mode, key))
+            if value == -1 or math.isnan(value):
+                cells.append("")
+                continue
+            text = show(value) + suffix
+            if limit is not None:
+                good &= abs(value) <= limit
+                text += f" {'<=' if abs(value) <= limit else 'EXCEEDS'} {limit:g}"
+            cells.append(text)
+        if any(cells):
+            rows.append([title, *cells])
 
-    row("logits, max |difference|", lambda m, f: cell(m, "logit", f"{f.logit:.2e}"))
-    row("  rms", lambda m, f: f"{f.logit_rms:.2e}")
-    row("  least part of a row compared", lambda m, f: f"{100 * f.coverage:.1f} %")
-    row("  log of the sum of exp, max", lambda m, f: f"{f.lse:.2e}")
-    row("perplexity", lambda m, f: f"{f.perplexity_own:.4f}")
-    row("  to the reference", lambda m, f: cell(m, "perplexity", f"{100 * f.perplexity:+.4f} %"))
-    row("  worst window", lambda m, f: f"{100 * f.window:+.4f} %")
-    row("greedy continuations equal", lambda m, f: f"{f.greedy_equal} of {prompts}")
-    row("  part at a near tie", lambda m, f: f"{f.greedy_close}")
-    row("KL divergence, mean", lambda m, f: cell(m, "kl_mean", f"{f.kl_mean:.2e}"))
-    row("  99.9 %", lambda m, f: f"{f.kl_high:.2e}")
-    row("  max", lambda m, f: f"{f.kl_max:.2e}")
-    row("  probability not told apart", lambda m, f: f"{f.kl_tail:.1e}")
-    row("  same most likely token", lambda m, f: f"{100 * f.same_best:.1f} %")
+    def percent(digits: int, sign: str = "") -> Callable[[float], str]:
+        return lambda x: f"{100 * x:{sign}.{digits}f} %"
+
+    small = "{:.2e}".format
+    row("logits, max |difference|", "logit", small)
+    row("  rms", "logit_rms", small)
+    row("  least part of a row compared", "coverage", percent(1))
+    row("  log of the sum of exp, max", "lse", small)
+    row("perplexity", "perplexity_own", "{:.4f}".format)
+    row("  beyond the reference's", "perplexity", percent(4, "+"))
+    row("  worst window", "window", percent(4, "+"))
+    row("greedy continuations equal", "greedy_equal", str, f" of {count}")
+    row("  others that part at a near tie", "greedy_close", str)
+    row("KL divergence, mean", "kl_mean", small)
+    row("  99.9 %", "kl_high", small)
+    row("  max", "kl_max", small)
+    row("  probability not told apart", "kl_tail", small)
+    row("  same most likely token", "same_best", percent(1))
     widths = [max(len(r[n]) for r in rows) for n in range(len(rows[0]))]
     lines = [name]
     for r in rows:
         lines.append("  ".join(c.ljust(w) for c, w in zip(r, widths)).rstrip())
     for mode, f in found.items():
-        lines.append(f"{mode}: the logit furthest off: {f.logit_where}")
+        if f.logit_where:
+            lines.append(f"{mode}: the logit furthest off: {f.logit_where}")
         lines += [f"{mode}: {note}" for note in f.greedy_notes]
-    if "precise" in found:
-        good &= found["precise"].greedy_equal + found["precise"].greedy_close == prompts
+    if "precise" in found and found["precise"].greedy_equal >= 0:
+        good &= found["precise"].greedy_equal + found["precise"].greedy_close == count
     return "\n".join(lines), good
 
 
@@ -289,37 +312,32 @@ def main() -> None:
     p.add_argument("model", help="the checkpoint the reference was made of")
     p.add_argument("reference", help="its .ref.safetensors")
     p.add_argument("--mode", default="precise,int8", help="precise, int8 or both")
+    p.add_argument("--only", default=",".join(PARTS), metavar="PARTS", help="of %(default)s")
     p.add_argument("--same", metavar="MODEL", help="a checkpoint whose output must be the same")
     p.add_argument("--threads", default="1")
-    p.add_argument("--isa", help="passed on")
+    p.add_argument("--tessera-arg", action="append", default=[], metavar="ARG", help="passed on")
     p.add_argument("--text", default=str(HERE.parents[1] / "tests/data/perplexity.txt"))
-    p.add_argument("--entries", type=int, default=4_000_000, help="logits asked for in one call")
+    p.add_argument("--entries", type=int, default=500_000, help="logits asked for in one call")
     p.add_argument("--json", metavar="FILE", help="also write the figures there")
     args = p.parse_args()
     found, lines, good = {}, [], True
-    common = ["--threads", args.threads] + (["--isa", args.isa] if args.isa else [])
+    common = ["--threads", args.threads, *args.tessera_arg]
     with safe_open(args.reference, framework="np") as ref:
-        prompts = sum(key.endswith(".greedy") for key in ref.keys())
         for mode in args.mode.split(","):
             extra = {"precise": ["--precise"], "int8": []}[mode]
             t = Tessera(args.tessera, common + extra, args.entries)
             f = found[mode] = Figures()
-            for part in (
-                lambda: compare_logits(t, args.model, ref, prompts, f),
-                lambda: compare_greedy(t, args.model, ref, prompts, f),
-                lambda: compare_distributions(t, args.model, ref, f),
-                lambda: compare_perplexity(t, args.model, ref, args.text, f),
-            ):
+            for part in args.only.split(","):
                 begun = time.time()
-                part()
-                print(f"{mode}: {time.time() - begun:.0f} s", file=sys.stderr, flush=True)
+                PARTS[part](t, args.model, ref, args.text, f)
+                print(f"{mode}: {part}: {time.time() - begun:.0f} s", file=sys.stderr, flush=True)
             if args.same:
-                differ = same(t, args.model, args.same, ref, prompts)
+                differ = same(t, args.model, args.same, ref)
                 good &= not differ
                 lines += [f"{mode}: {args.same} differs: {it}" for it in differ]
                 if not differ:
                     lines.append(f"{mode}: {args.same} gives the same, bit for bit")
-        text, within = table(ref.metadata()["model"], found, prompts)
+        text, within = table(ref.metadata()["model"], found, prompts(ref))
         print("\n".join([text, *lines]))
     if args.json:
         figures = {mode: vars(f) for mode, f in found.items()}

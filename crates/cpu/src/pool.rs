@@ -18,10 +18,12 @@ use std::{
 /// between two steps.
 const IDLE_SPINS: usize = 10_000;
 
-/// Spins before a thread that waits within a step gives its core away: a few milliseconds. The others are
-/// microseconds behind, unless one of them has no core; and a core given away under load comes
-/// back only after another process's whole time slice.
-const STEP_SPINS: usize = 200_000;
+/// Spins before a thread that waits within a step gives its core away, when each has a core: the others
+/// are microseconds behind.
+const STEP_SPINS: usize = 20_000;
+
+/// The same with more threads than cores: whoever is awaited may need this very core.
+const CROWDED_SPINS: usize = 50;
 
 /// A panic on one of the pool's threads; the step's results are void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,14 +59,16 @@ impl Pool {
     /// With fewer threads than cores the system is left to find idle ones.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let threads = threads.max(1);
+        let cores = allowed_cores();
+        let room = thread::available_parallelism().map_or(1, usize::from);
+        let spins = if threads > room { CROWDED_SPINS } else { STEP_SPINS };
         let shared = Arc::new(Shared {
             epoch: AtomicUsize::new(0),
             job: AtomicPtr::new(std::ptr::null_mut()),
             running: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
-            barrier: Barrier::new(threads),
+            barrier: Barrier::new(threads, spins),
         });
-        let cores = allowed_cores();
         let pinned = threads > 1 && threads == cores.len();
         let mut workers = Vec::with_capacity(threads - 1);
         for index in 1..threads {
@@ -116,7 +120,7 @@ impl Pool {
         // the job lives on this stack: nobody leaves before all have finished with it
         let mut spins = 0;
         while shared.running.load(Acquire) != 0 {
-            pause(&mut spins);
+            shared.barrier.pause(&mut spins);
         }
         if shared.barrier.poisoned.load(Relaxed) {
             shared.barrier.reset();
@@ -174,28 +178,21 @@ fn work(shared: &Shared, index: usize) {
     }
 }
 
-/// Spins; after a while gives the core away, for machines with fewer free cores than threads.
-fn pause(spins: &mut usize) {
-    *spins += 1;
-    if *spins < STEP_SPINS {
-        spin_loop();
-    } else {
-        thread::yield_now();
-    }
-}
-
 /// A spinning barrier for a fixed number of threads.
 pub(crate) struct Barrier {
     threads: usize,
+    /// Spins before a waiting thread gives its core away.
+    spins: usize,
     arrived: AtomicUsize,
     generation: AtomicUsize,
     poisoned: AtomicBool,
 }
 
 impl Barrier {
-    fn new(threads: usize) -> Self {
+    fn new(threads: usize, spins: usize) -> Self {
         Self {
             threads,
+            spins,
             arrived: AtomicUsize::new(0),
             generation: AtomicUsize::new(0),
             poisoned: AtomicBool::new(false),
@@ -219,7 +216,17 @@ impl Barrier {
         let mut spins = 0;
         while self.generation.load(Acquire) == generation {
             assert!(!self.poisoned.load(Acquire), "another thread of the step has panicked");
-            pause(&mut spins);
+            self.pause(&mut spins);
+        }
+    }
+
+    /// Spins; after a while gives the core away, for machines with fewer free cores than threads.
+    fn pause(&self, spins: &mut usize) {
+        *spins += 1;
+        if *spins < self.spins {
+            spin_loop();
+        } else {
+            thread::yield_now();
         }
     }
 
