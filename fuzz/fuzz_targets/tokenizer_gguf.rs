@@ -135,13 +135,18 @@ fn metadata(input: &Input) -> Metadata {
     Metadata::new(pairs, "fuzz.gguf")
 }
 
-fuzz_target!(|input: Input| {
-    let Ok(tokenizer) = Tokenizer::from_gguf(&metadata(&input)) else { return };
-    for specials in [Specials::AsText, Specials::Parse] {
-        for text in [&input.text, "", "Hello,  world\n 123 \u{4f60}\u{597d}\u{1f600}<s>"] {
-            let Ok(ids) = tokenizer.encode(text, specials) else { continue };
-            assert!(ids.iter().all(|id| (*id as usize) < tokenizer.vocab_size()));
-            tokenizer.decode_with(&tokenizer.frame(&ids), specials);
+fuzz_target!(
+    // The usual hook ends the process at once; but panics of the tokenizers crate are caught where it is
+    // called. What is not caught ends the process too, a little later.
+    init: std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))),
+    |input: Input| {
+        let Ok(tokenizer) = Tokenizer::from_gguf(&metadata(&input)) else { return };
+        for specials in [Specials::AsText, Specials::Parse] {
+            for text in [&input.text, "", "Hello,  world\n 123 \u{4f60}\u{597d}\u{1f600}<s>"] {
+                let Ok(ids) = tokenizer.encode(text, specials) else { continue };
+                assert!(ids.iter().all(|id| (*id as usize) < tokenizer.vocab_size()));
+                tokenizer.decode_with(&tokenizer.frame(&ids), specials);
+            }
         }
     }
-});
+);

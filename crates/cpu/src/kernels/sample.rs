@@ -1,7 +1,6 @@
 //! Drawing a token from logits without sorting the vocabulary.
 //!
-//! Weights `e^((logit - largest) / temperature)` are non-negative, so their bit patterns are ordered as they
-//! are: top-k and top-p find their threshold by a histogram of the upper bits, then refine it within one
+//! Floats have bit patterns that can be [ordered](order) as they are: top-k and top-p find their threshold by a histogram of the upper bits, then refine it within one
 //! bin, twice. "The fewest most likely tokens whose measure reaches a limit" is top-k when each token
 //! measures 1, and top-p when it measures its weight.
 
@@ -10,10 +9,17 @@ use tessera_graph::{Sampled, Sampling, TokenCount, random};
 use super::math::{exp, map};
 use crate::isa::{Isa, Kernel, LANES, Level};
 
-/// Bins of a histogram: weights are at most 1, whose pattern's upper bits are 2032.
+/// Bins of a histogram.
 const BINS: usize = 2048;
-/// Shifts and masks of the three levels of bins: 12, 11 and 8 bits.
-const LEVELS: [(u32, u32); 3] = [(19, 0x1fff), (8, 0x7ff), (0, 0xff)];
+/// Shifts and masks of the three levels of bins: 11, 11 and 10 bits.
+const LEVELS: [(u32, u32); 3] = [(21, 0x7ff), (10, 0x7ff), (0, 0x3ff)];
+
+/// A number that is larger for larger `x`.
+fn order(x: f32) -> u32 {
+    // adding zero makes both zeros one
+    let bits = (x + 0.0).to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
+}
 
 /// Working memory of one thread.
 pub(crate) struct Scratch {
@@ -129,7 +135,7 @@ impl Scratch {
         for (level, (shift, mask)) in LEVELS.into_iter().enumerate() {
             bins.fill(0.0);
             let mut count = |w: f32| {
-                let bits = w.to_bits();
+                let bits = order(w);
                 if bits & known == prefix {
                     bins[(bits >> shift & mask) as usize] += measure(w);
                 }
@@ -150,17 +156,16 @@ impl Scratch {
             if all && level == 0 {
                 kept.clear();
                 kept.extend(
-                    (0..weights.len() as u32)
-                        .filter(|&id| weights[id as usize].to_bits() >= prefix),
+                    (0..weights.len() as u32).filter(|&id| order(weights[id as usize]) >= prefix),
                 );
             } else {
-                kept.retain(|&id| weights[id as usize].to_bits() >= prefix);
+                kept.retain(|&id| order(weights[id as usize]) >= prefix);
             }
         }
         // the threshold is exact now: of its equals, keep as many as the limit needs
         kept.retain(|&id| {
             let w = weights[id as usize];
-            if w.to_bits() > prefix {
+            if order(w) > prefix {
                 return true;
             }
             let needed = above < limit;
@@ -185,6 +190,8 @@ impl Scratch {
         let log = |id: u32| (f64::from(logits[id as usize]) - log_sum) as f32;
         out.logprob = log(out.token);
         if top > 0 {
+            // by the logits themselves: the weights of unlikely tokens are all zero
+            self.weights.copy_from_slice(logits);
             self.keep_top(true, |_| 1.0, top.min(logits.len()) as f64);
             out.top.extend(self.kept.iter().map(|&id| (id, log(id))));
             out.top.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
