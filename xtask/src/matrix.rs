@@ -20,7 +20,7 @@ pub fn write(path: &Path) -> Result {
     Ok(())
 }
 
-/// Whether the matrix in the file at `path` is what [`write`] would write.
+/// Whether the matrix in the file at `path` is what [`write()`] would write.
 pub fn check(path: &Path) -> Result {
     let old = read(path)?;
     match splice(&old, &render()?) {
