@@ -32,7 +32,7 @@ pub fn write(text: impl fmt::Display) -> Result<()> {
 /// Writes `text` and a line end.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn line(text: impl fmt::Display) -> Result<()> {
     write(format_args!("{text}\n"))
 }
@@ -40,7 +40,7 @@ pub fn line(text: impl fmt::Display) -> Result<()> {
 /// Writes `value` as JSON, indented, with a line end.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn json(value: &impl Serialize) -> Result<()> {
     line(serde_json::to_string_pretty(value).context("cannot express the result as JSON")?)
 }
