@@ -37,6 +37,7 @@ pub fn load(
     let mut options = LoadOptions {
         backend: BackendChoice::Custom(Arc::new(move || Ok(Box::new(backend.clone())))),
         context: args.context,
+        kv: args.kv(),
         memory: args.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         hub: Some(context.hub()?.options().clone()),
         // One person talks to one model.

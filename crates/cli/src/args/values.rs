@@ -71,6 +71,17 @@ pub fn isa(text: &str) -> Result<tessera_cpu::Level, String> {
     text.parse()
 }
 
+/// A type of keys and values.
+pub fn kv(text: &str) -> Result<tessera_graph::KvType, String> {
+    use tessera_graph::KvType;
+    match text {
+        "f16" => Ok(KvType::F16),
+        "bf16" => Ok(KvType::BF16),
+        "f32" => Ok(KvType::F32),
+        _ => Err(format!("unknown type {text:?}; f16, bf16 and f32 are possible")),
+    }
+}
+
 /// Token ids: numbers set apart by spaces, commas or line ends, also as a JSON list.
 pub fn ids(text: &str) -> Result<Vec<u32>, String> {
     let text = text.trim();

@@ -69,6 +69,7 @@ pub fn run(context: &Context, args: BenchArgs) -> Result<Exit> {
             threads,
             precise: args.precise,
             isa: args.isa,
+            kv: None,
             memory: None,
         };
         let loaded = loading::load(context, &name, &load, |_| {})?;
