@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use anyhow::Result;
 use tessera_cpu::{Cpu, CpuOptions};
 use tessera_engine::{BackendChoice, Lifecycle, LoadOptions, Loading, Model};
+use tessera_graph::Backend;
 use tessera_hub::Event;
 
 use crate::{
@@ -37,7 +38,7 @@ pub fn load(
     let mut options = LoadOptions {
         backend: BackendChoice::Custom(Arc::new(move || Ok(Box::new(backend.clone())))),
         context: args.context,
-        kv: args.kv(),
+        kv: args.kv.unwrap_or_else(|| cpu.kv()),
         memory: args.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         hub: Some(context.hub()?.options().clone()),
         // One person talks to one model.

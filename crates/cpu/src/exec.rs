@@ -24,6 +24,9 @@ use crate::{
     step::Step,
 };
 
+/// Steps of so few rows have them prepared by every thread for itself: that costs less than meeting.
+pub(crate) const OWN_ROWS: usize = 1;
+
 /// Sequences whose attention may be divided among threads at full context, all splits stored.
 const DIVIDED: usize = 4;
 
@@ -37,11 +40,11 @@ pub(crate) struct Model {
     pub(crate) program: Program,
     loaded: Loaded,
     arena: Region,
-    acts: Region,
+    pub(crate) acts: Region,
     pub(crate) kv: KvType,
     pages: Vec<Pages>,
     pub(crate) partials: Partials,
-    /// How much of each instruction has been taken.
+    /// `[instructions, threads]`: how much of each instruction, or of each thread's share, has been taken.
     pub(crate) taken: Vec<AtomicUsize>,
     pub(crate) locals: Vec<Local>,
     /// For each row of the step: its run.
@@ -73,6 +76,8 @@ pub(crate) struct Local(UnsafeCell<Scratch>);
 unsafe impl Sync for Local {}
 
 pub(crate) struct Scratch {
+    /// Activations of up to [`OWN_ROWS`] rows, prepared by every thread for itself.
+    pub acts: Region,
     /// A row of activations.
     pub row: Vec<f32>,
     /// Values of two groups of queries.
@@ -102,9 +107,9 @@ impl Model {
     ) -> Result<Self, BackendError> {
         let plan = plan(&graph, limits);
         let groups = graph.page_groups();
-        let (layers, pages) = kv::layout(&graph, &groups, limits.kv);
+        let (layers, pages) = kv::layout(&graph, &groups, limits.kv)?;
         let arena = Region::new(plan.bytes, "intermediates")?;
-        let acts = Region::new(acts_bytes(&graph, limits), "activations")?;
+        let acts = Region::new(acts_bytes(&graph, limits, usize::MAX), "activations")?;
         let partials = Partials::new(&graph, &layers, limits)?;
         let pool = Pool::new(cpu.threads)
             .map_err(|_| BackendError::Memory { bytes: 0, what: "threads of the pool" })?;
@@ -116,24 +121,26 @@ impl Model {
             loaded: &loaded,
             layers: &layers,
             arena: &arena,
-            acts: acts.at(0),
             precise: cpu.precise,
         };
         let program = lower.program()?;
         let local = || {
-            Local(UnsafeCell::new(Scratch {
+            Ok(Local(UnsafeCell::new(Scratch {
+                acts: Region::new(acts_bytes(&graph, limits, OWN_ROWS), "activations")?,
                 row: vec![0.0; program.widest],
                 attention: vec![0.0; 2 * GROUP * partials.dim],
                 sample: sample::Scratch::new(graph.vocab()),
-            }))
+            })))
         };
         let tables = limits.runs * groups.len() * (limits.context / tessera_graph::PAGE + 1);
         Ok(Self {
             limits: limits.clone(),
             level: cpu.level,
             precise: cpu.precise,
-            taken: program.instructions.iter().map(|_| AtomicUsize::new(0)).collect(),
-            locals: (0..cpu.threads).map(|_| local()).collect(),
+            taken: (0..program.instructions.len() * cpu.threads)
+                .map(|_| AtomicUsize::new(0))
+                .collect(),
+            locals: (0..cpu.threads).map(|_| local()).collect::<Result<_, BackendError>>()?,
             run_of: Vec::with_capacity(limits.tokens),
             // an address for each page of every run at full context would be too much to set aside
             addresses: Vec::with_capacity(tables.min(1 << 16)),
@@ -231,7 +238,10 @@ impl Executable for Model {
     fn memory(&self) -> MemoryReport {
         MemoryReport {
             weights: self.loaded.bytes(),
-            arena: self.arena.len() + self.acts.len() + self.partials.region.len(),
+            arena: self.arena.len()
+                + self.acts.len()
+                + self.partials.region.len()
+                + self.pool.threads() * acts_bytes(&self.graph, &self.limits, OWN_ROWS),
             pages: self.pages.iter().map(|g| g.bytes * g.len()).sum(),
         }
     }

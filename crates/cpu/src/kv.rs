@@ -2,13 +2,14 @@
 //!
 //! Within a page, each layer has for each of its heads a block of keys `[PAGE / 16][dim][16]`, so that a
 //! vector holds 16 positions and scores need no horizontal sums, and a block of values `[PAGE][dim]`. `dim` is
-//! `head_dim` rounded up to 16.
+//! `head_dim` rounded up to 16. (Bfloat16 goes by pairs: see [`Element`].)
 
 use half::{bf16, f16};
 use tessera_graph::{BackendError, Graph, KvType, PAGE, PageGroup, StateId};
 
 use crate::{
     isa::{Isa, LANES},
+    kernels::attention::WIDEST,
     region::Region,
 };
 
@@ -77,13 +78,21 @@ impl Pages {
 }
 
 /// Lays the graph's states out in pages.
-pub(crate) fn layout(graph: &Graph, groups: &[PageGroup], kv: KvType) -> (Vec<Layer>, Vec<Pages>) {
+pub(crate) fn layout(
+    graph: &Graph,
+    groups: &[PageGroup],
+    kv: KvType,
+) -> Result<(Vec<Layer>, Vec<Pages>), BackendError> {
     let mut layers: Vec<Option<Layer>> = vec![None; graph.states.len()];
     let mut pages = Vec::new();
     for (group, g) in groups.iter().enumerate() {
         let mut offset = 0;
         for &StateId(id) in &g.states {
             let decl = &graph.states[id as usize];
+            if decl.head_dim > WIDEST {
+                let what = format!("heads of {}; {WIDEST} is the limit", decl.head_dim);
+                return Err(BackendError::Unsupported { backend: "cpu", what });
+            }
             let layer = Layer {
                 group,
                 offset,
@@ -97,16 +106,40 @@ pub(crate) fn layout(graph: &Graph, groups: &[PageGroup], kv: KvType) -> (Vec<La
         }
         pages.push(Pages { bytes: offset, slabs: Vec::new(), addresses: Vec::new() });
     }
-    (layers.into_iter().flatten().collect(), pages)
+    Ok((layers.into_iter().flatten().collect(), pages))
 }
 
-/// Element type of pages.
+/// How keys and values are stored, and multiplied with.
+///
+/// `STEP` neighbours lie side by side in a lane: columns of a key, positions of a value. So
+/// a key block is `[PAGE / 16][dim / STEP][16 positions][STEP]`, a value block `[PAGE / STEP][dim][STEP]`.
 pub(crate) trait Element {
-    /// 16 elements at element offset `index`.
+    /// Neighbours in a lane.
+    const STEP: usize;
+    /// Bytes of an element.
+    const BYTES: usize;
+    /// A vector as it is read.
+    type Vector<S: Isa>: Copy;
+    /// `STEP` numbers that a lane is multiplied with.
+    type Factor: Copy + Default;
+
+    /// The vector that starts at element offset `index`.
     ///
     /// # Safety
-    /// They are there; the machine has `S`.
-    unsafe fn load<S: Isa>(p: *const u8, index: usize) -> S::F;
+    /// It is there; the machine has `S`.
+    unsafe fn load<S: Isa>(p: *const u8, index: usize) -> Self::Vector<S>;
+
+    /// `acc + a * x`, the `STEP` products of each lane summed.
+    ///
+    /// # Safety
+    /// The machine has `S`.
+    unsafe fn fma<S: Isa>(a: Self::Vector<S>, x: Self::Factor, acc: S::F) -> S::F;
+
+    /// Stores 16 numbers as factors, from number `index` (a multiple of 16).
+    ///
+    /// # Safety
+    /// There is room for them; the machine has `S`.
+    unsafe fn factors<S: Isa>(to: *mut Self::Factor, index: usize, x: S::F);
 
     /// Stores one element.
     ///
@@ -115,15 +148,33 @@ pub(crate) trait Element {
     unsafe fn put(p: *mut u8, index: usize, x: f32);
 }
 
-macro_rules! element {
+macro_rules! single {
     ($name:ident, $ty:ty, $load:ident, |$x:ident| $convert:expr) => {
+        /// One element a lane, multiplied in f32.
         pub(crate) struct $name;
 
         impl Element for $name {
+            const STEP: usize = 1;
+            const BYTES: usize = size_of::<$ty>();
+            type Vector<S: Isa> = S::F;
+            type Factor = f32;
+
             #[inline(always)]
             unsafe fn load<S: Isa>(p: *const u8, index: usize) -> S::F {
                 // SAFETY: the caller vouches for the memory and the machine.
                 unsafe { S::$load(p.cast::<$ty>().add(index)) }
+            }
+
+            #[inline(always)]
+            unsafe fn fma<S: Isa>(a: S::F, x: f32, acc: S::F) -> S::F {
+                // SAFETY: the caller vouches for the machine.
+                unsafe { S::fma(a, S::splat(x), acc) }
+            }
+
+            #[inline(always)]
+            unsafe fn factors<S: Isa>(to: *mut f32, index: usize, x: S::F) {
+                // SAFETY: the caller vouches for the memory and the machine.
+                unsafe { S::store(to.add(index), x) }
             }
 
             #[inline(always)]
@@ -135,28 +186,66 @@ macro_rules! element {
     };
 }
 
-element!(HalfElement, u16, load_f16, |x| f16::from_f32(x).to_bits());
-element!(BrainElement, u16, load_bf16, |x| bf16::from_f32(x).to_bits());
-element!(FloatElement, f32, load, |x| x);
+single!(HalfElement, u16, load_f16, |x| f16::from_f32(x).to_bits());
+single!(FloatElement, f32, load, |x| x);
 
-/// Writes one token's keys and values (`[kv_heads * head_dim]` each) at `slot` of the page at `page`.
+/// Pairs of bfloat16, multiplied with pairs of bfloat16 and summed in f32.
+pub(crate) struct BrainElement;
+
+impl Element for BrainElement {
+    const STEP: usize = 2;
+    const BYTES: usize = 2;
+    type Vector<S: Isa> = S::B;
+    type Factor = u32;
+
+    #[inline(always)]
+    unsafe fn load<S: Isa>(p: *const u8, index: usize) -> S::B {
+        // SAFETY: the caller vouches for the memory and the machine.
+        unsafe { S::load_bytes(p.add(index * 2)) }
+    }
+
+    #[inline(always)]
+    unsafe fn fma<S: Isa>(a: S::B, x: u32, acc: S::F) -> S::F {
+        // SAFETY: the caller vouches for the machine.
+        unsafe { S::dot_pair(acc, a, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn factors<S: Isa>(to: *mut u32, index: usize, x: S::F) {
+        // SAFETY: the caller vouches for the memory and the machine.
+        unsafe { S::store_bf16(to.cast::<u16>().add(index), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn put(p: *mut u8, index: usize, x: f32) {
+        // SAFETY: the caller vouches for the memory.
+        unsafe { p.cast::<u16>().add(index).write(bf16::from_f32(x).to_bits()) }
+    }
+}
+
+/// One token's keys and values.
+#[derive(Clone, Copy)]
+pub(crate) struct Token {
+    /// `[kv_heads * head_dim]`.
+    pub k: *const f32,
+    /// `[kv_heads * head_dim]`.
+    pub v: *const f32,
+    /// Whether the position after it is not written in this step.
+    pub last: bool,
+}
+
+/// Writes a token at `slot` of the page at `page`.
 ///
 /// # Safety
-/// The page belongs to the layer's group, `slot < PAGE`, and nobody else touches the slot.
-pub(crate) unsafe fn write(
-    layer: &Layer,
-    kv: KvType,
-    page: *mut u8,
-    slot: usize,
-    k: *const f32,
-    v: *const f32,
-) {
+/// The page belongs to the layer's group, `slot < PAGE`, and nobody else touches the slot (nor the next,
+/// if the token is the last).
+pub(crate) unsafe fn write(layer: &Layer, kv: KvType, page: *mut u8, slot: usize, token: Token) {
     // SAFETY: passed on.
     unsafe {
         match kv {
-            KvType::F16 => write_as::<HalfElement>(layer, kv, page, slot, k, v),
-            KvType::BF16 => write_as::<BrainElement>(layer, kv, page, slot, k, v),
-            KvType::F32 => write_as::<FloatElement>(layer, kv, page, slot, k, v),
+            KvType::F16 => write_as::<HalfElement>(layer, kv, page, slot, token),
+            KvType::BF16 => write_as::<BrainElement>(layer, kv, page, slot, token),
+            KvType::F32 => write_as::<FloatElement>(layer, kv, page, slot, token),
         }
     }
 }
@@ -166,22 +255,29 @@ unsafe fn write_as<E: Element>(
     kv: KvType,
     page: *mut u8,
     slot: usize,
-    k: *const f32,
-    v: *const f32,
+    token: Token,
 ) {
+    let (step, dim) = (E::STEP, layer.dim);
     let (block, lane) = (slot / LANES, slot % LANES);
     for head in 0..layer.kv_heads {
         let keys = layer.keys(page, head, kv);
         let values = keys.wrapping_add(layer.block_bytes(kv));
+        let (k, v) = (
+            token.k.wrapping_add(head * layer.head_dim),
+            token.v.wrapping_add(head * layer.head_dim),
+        );
+        let value = |slot: usize, d: usize| (slot / step * dim + d) * step + slot % step;
         for d in 0..layer.head_dim {
+            let key = (block * dim + d / step * step) * LANES + lane * step + d % step;
             // SAFETY: `d < dim`, `slot < PAGE`: inside the head's blocks; the inputs hold all heads.
             unsafe {
-                E::put(
-                    keys,
-                    (block * layer.dim + d) * LANES + lane,
-                    *k.add(head * layer.head_dim + d),
-                );
-                E::put(values, slot * layer.dim + d, *v.add(head * layer.head_dim + d));
+                E::put(keys, key, *k.add(d));
+                E::put(values, value(slot, d), *v.add(d));
+                // values are read with their neighbours, weighted zero: nothing old may be there that is
+                // not finite
+                if token.last && (slot + 1) % step != 0 {
+                    E::put(values, value(slot + 1, d), 0.0);
+                }
             }
         }
     }

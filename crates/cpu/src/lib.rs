@@ -14,18 +14,21 @@ mod exec;
 mod isa;
 mod kernels;
 mod kv;
+mod limits;
 mod load;
 mod lower;
 mod pool;
+mod product;
 mod region;
 mod step;
 mod tile;
 
 use std::sync::Arc;
 
-use tessera_graph::{Backend, BackendError, Executable, Graph, Limits, Weights, fuse};
+use tessera_graph::{Backend, BackendError, Executable, Graph, KvType, Limits, Weights, fuse};
 
 pub use isa::Level;
+pub use limits::MachineLimits;
 
 /// How to compute.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +89,16 @@ fn default_threads() -> usize {
 impl Backend for Cpu {
     fn name(&self) -> &'static str {
         "cpu"
+    }
+
+    /// f32 beside exact activations, which deserve it; bfloat16 where its products are the fastest;
+    /// else f16.
+    fn kv(&self) -> KvType {
+        match self.level {
+            _ if self.precise => KvType::F32,
+            Level::Avx512Bf16 => KvType::BF16,
+            _ => KvType::F16,
+        }
     }
 
     fn compile(

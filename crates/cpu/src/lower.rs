@@ -82,7 +82,6 @@ pub(crate) enum Work {
     Prepare {
         x: Slot,
         norm: Option<Norm>,
-        acts: Acts,
         int: bool,
         float: bool,
     },
@@ -90,8 +89,8 @@ pub(crate) enum Work {
         parts: Vec<Part>,
         residual: Option<Slot>,
         gate: Option<Activation>,
-        acts: Acts,
-        rows: Rows,
+        /// What has been prepared.
+        x: Slot,
     },
     Glu {
         activation: Activation,
@@ -134,6 +133,10 @@ pub(crate) struct Part {
 pub(crate) struct Instruction {
     pub work: Work,
     pub meet: bool,
+    /// The same where every thread prepares all rows for itself, and so reads what others' rows are.
+    pub meet_own: bool,
+    /// The next instruction that is a product.
+    pub product: Option<usize>,
 }
 
 /// A lowered graph.
@@ -150,12 +153,12 @@ unsafe impl Send for Program {}
 // SAFETY: as above; threads write disjoint parts, as each instruction divides them.
 unsafe impl Sync for Program {}
 
-/// Bytes of the buffer that activations are prepared in.
-pub(crate) fn acts_bytes(graph: &Graph, limits: &Limits) -> usize {
+/// Bytes of the buffer that up to `most` rows of activations are prepared in.
+pub(crate) fn acts_bytes(graph: &Graph, limits: &Limits, most: usize) -> usize {
     let linears = graph.nodes.iter().filter(|n| matches!(n.op, Op::Linear(_)));
     let bytes = linears.map(|n| {
         let x = &graph.values[n.inputs[0].index()];
-        limit_of(x.rows, limits) * Acts::row_bytes(x.width)
+        Acts::bytes(limit_of(x.rows, limits).min(most), x.width)
     });
     bytes.max().unwrap_or(0)
 }
@@ -168,8 +171,6 @@ pub(crate) struct Lower<'a> {
     pub loaded: &'a Loaded,
     pub layers: &'a [Layer],
     pub arena: &'a Region,
-    /// Where activations are prepared.
-    pub acts: *mut u8,
     pub precise: bool,
 }
 
@@ -265,9 +266,8 @@ impl Lower<'_> {
             _ => None,
         };
         let norm = linear.norm.as_ref().map(|n| self.norm(n, x.width)).transpose()?;
-        let acts = Acts::place(self.acts, limit_of(x.rows, self.limits), x.width);
-        work.push(Work::Prepare { x, norm, acts, int, float });
-        work.push(Work::Product { parts, residual, gate, acts, rows: x.rows });
+        work.push(Work::Prepare { x, norm, int, float });
+        work.push(Work::Product { parts, residual, gate, x });
         Ok(())
     }
 }
@@ -306,6 +306,9 @@ fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
     let mut kind = None; // rows of the work since the last meeting
     let mut touched: Vec<Slot> = Vec::new(); // values touched since then
     let mut out = Vec::with_capacity(work.len());
+    // whether rows have been made since the last meeting, other than those prepared
+    let mut rows_since = false;
+    let prepares = |work: &Work| matches!(work, Work::Prepare { .. });
     for work in work {
         let meet = match work.by_rows() {
             None => {
@@ -331,7 +334,20 @@ fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
                 meet
             }
         };
-        out.push(Instruction { work, meet });
+        let meet_own = match &work {
+            Work::Product { .. } => false,
+            Work::Prepare { .. } => meet || rows_since,
+            _ => meet,
+        };
+        rows_since = work.by_rows().is_some() && (rows_since && !meet_own || !prepares(&work));
+        out.push(Instruction { work, meet, meet_own, product: None });
+    }
+    let mut product = None;
+    for (index, instruction) in out.iter_mut().enumerate().rev() {
+        instruction.product = product;
+        if matches!(instruction.work, Work::Product { .. }) {
+            product = Some(index);
+        }
     }
     out
 }

@@ -2,24 +2,20 @@
 
 use std::{ops::Range, sync::atomic::Ordering::Relaxed};
 
-use tessera_graph::{Activation, Batch, RopeSpec, Rows, Sampled};
+use tessera_graph::{Batch, RopeSpec, Rows, Sampled};
 
 use crate::{
     attend,
-    exec::{Model, Scratch},
+    exec::{Model, OWN_ROWS, Scratch},
     kernels::{
         acts::Acts,
-        matmul::{Finish, Product},
         rows::{Map, Norm, Pointwise, Prepare, Rope},
     },
-    kv::{self, Layer},
-    lower::{Part, Slot, Work},
+    kv::{self, Layer, Token},
+    lower::{Slot, Work},
+    product,
     tile::Tiles,
 };
-
-/// Bytes of weights a thread takes at a time from a product: enough that taking costs nothing, little
-/// enough that threads end together.
-const TAKE_BYTES: usize = 64 << 10;
 
 /// A step in progress, shared by its threads. Each instruction divides its rows, tiles or queries among
 /// them, so that no two write the same memory between two meetings.
@@ -49,12 +45,21 @@ impl<'a> Step<'a> {
             {
                 continue;
             }
-            if instruction.meet {
+            let meet = match &instruction.work {
+                Work::Prepare { x, .. } | Work::Product { x, .. } if self.own(x) => {
+                    instruction.meet_own
+                }
+                _ => instruction.meet,
+            };
+            if meet {
                 self.model.pool.barrier().wait();
             }
             // SAFETY: the batch keeps to the limits that all memory was planned for; rows and queries are
             // divided by thread, tiles and splits by what has been taken.
             unsafe { self.work(&instruction.work, index, thread, scratch) };
+            if let (Work::Product { .. }, Some(next)) = (&instruction.work, instruction.product) {
+                product::warm(self, next, thread);
+            }
         }
     }
 
@@ -74,7 +79,23 @@ impl<'a> Step<'a> {
 
     /// Takes the next `n` of an instruction's items: the first of them.
     pub(crate) fn take(&self, index: usize, n: usize) -> usize {
-        self.model.taken[index].fetch_add(n, Relaxed)
+        self.take_of(index, 0, n)
+    }
+
+    /// Takes the next `n` items of one thread's share of an instruction.
+    pub(crate) fn take_of(&self, index: usize, share: usize, n: usize) -> usize {
+        self.model.taken[index * self.model.pool.threads() + share].fetch_add(n, Relaxed)
+    }
+
+    /// Whether every thread prepares the activations of `x` for itself.
+    fn own(&self, x: &Slot) -> bool {
+        self.rows(x.rows) <= OWN_ROWS
+    }
+
+    /// Where the activations of `x` are prepared.
+    fn acts(&self, x: &Slot, scratch: &Scratch) -> Acts {
+        let base = if self.own(x) { scratch.acts.at(0) } else { self.model.acts.at(0) };
+        Acts::place(base, self.rows(x.rows), x.width)
     }
 
     /// One instruction's share.
@@ -110,13 +131,16 @@ impl<'a> Step<'a> {
                     attend::attend(self, layer, op, q, out, index, &mut scratch.attention)
                 }
                 Work::Join { layer, heads, out } => attend::join(self, layer, *heads, out, thread),
-                Work::Prepare { x, norm, acts, int, float } => {
-                    for row in self.mine(x.rows, thread) {
+                Work::Prepare { x, norm, int, float } => {
+                    let acts = self.acts(x, scratch);
+                    let mine =
+                        if self.own(x) { 0..self.rows(x.rows) } else { self.mine(x.rows, thread) };
+                    for row in mine {
                         level.run(Prepare {
                             x: x.row(row),
                             cols: x.width,
                             norm: *norm,
-                            acts: *acts,
+                            acts,
                             row,
                             int: *int,
                             float: *float,
@@ -124,8 +148,18 @@ impl<'a> Step<'a> {
                         });
                     }
                 }
-                Work::Product { parts, residual, gate, acts, rows } => {
-                    self.product(parts, residual.as_ref(), *gate, acts, self.rows(*rows), index)
+                Work::Product { parts, residual, gate, x } => {
+                    let acts = self.acts(x, scratch);
+                    product::run(
+                        self,
+                        parts,
+                        residual.as_ref(),
+                        *gate,
+                        &acts,
+                        self.rows(x.rows),
+                        index,
+                        thread,
+                    )
                 }
                 Work::Glu { activation, a, b, out } => {
                     self.map(out, thread, a, b, || Pointwise::Glu(*activation))
@@ -195,17 +229,11 @@ impl<'a> Step<'a> {
                 // behind the window of every query of the run: nobody will look
                 continue;
             }
+            let last = row + 1 == (run.row + run.len) as usize;
+            let token = Token { k: k.row(row), v: v.row(row), last };
+            let slot = position % tessera_graph::PAGE;
             // SAFETY: the position's page is there, and no other row has the position.
-            unsafe {
-                kv::write(
-                    layer,
-                    self.model.kv,
-                    page,
-                    position % tessera_graph::PAGE,
-                    k.row(row),
-                    v.row(row),
-                );
-            }
+            unsafe { kv::write(layer, self.model.kv, page, slot, token) };
         }
     }
 
@@ -223,61 +251,6 @@ impl<'a> Step<'a> {
             let (a, b, out, n) = (a.row(row), b.row(row), out.row(row), out.width);
             // SAFETY: all three rows are `n` wide.
             unsafe { self.model.level.run(Map { function: function(), a, b, out, n }) };
-        }
-    }
-
-    /// Takes ranges of tiles until none are left.
-    ///
-    /// # Safety
-    /// As for [`Step::work`].
-    unsafe fn product(
-        &self,
-        parts: &[Part],
-        residual: Option<&Slot>,
-        gate: Option<Activation>,
-        acts: &Acts,
-        rows: usize,
-        index: usize,
-    ) {
-        let (level, precise) = (self.model.level, self.model.precise);
-        // the two parts of a gated unit go together, tile by tile
-        let together = if gate.is_some() { 1 } else { parts.len() };
-        let total: usize = parts[..together].iter().map(|p| p.weight.count()).sum();
-        let fair = total.div_ceil(self.model.pool.threads() * 8).max(1);
-        let n = (TAKE_BYTES / parts[0].weight.tile_bytes.max(1)).clamp(1, fair);
-        loop {
-            let first = self.take(index, n);
-            if first >= total {
-                return;
-            }
-            let last = total.min(first + n);
-            let run = |part: &Part, first: usize, last: usize, finish: Finish| {
-                let product = Product {
-                    weight: &part.weight,
-                    bias: part.bias,
-                    acts: *acts,
-                    rows,
-                    out: part.out.p,
-                    finish,
-                };
-                // SAFETY: these tiles are taken by this thread alone.
-                unsafe { product.run(level, precise, first, last) };
-            };
-            if let (Some(activation), [gate, up]) = (gate, parts) {
-                run(gate, first, last, Finish::Store);
-                run(up, first, last, Finish::Gate(activation));
-                continue;
-            }
-            let mut before = 0;
-            for part in parts {
-                let count = part.weight.count();
-                let (a, z) = (first.max(before), last.min(before + count));
-                if a < z {
-                    let finish = residual.map_or(Finish::Store, |r| Finish::Add(r.p));
-                    run(part, a - before, z - before, finish);
-                }
-                before += count;
-            }
         }
     }
 

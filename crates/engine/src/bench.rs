@@ -19,6 +19,8 @@ pub struct BenchCase {
     pub generate: usize,
     /// Tokens that the sequence holds before the clock starts.
     pub depth: usize,
+    /// Sequences that are computed side by side, each with all of the above.
+    pub streams: usize,
     /// Measured repeats, after one that is not.
     pub repeats: usize,
 }
@@ -35,14 +37,14 @@ pub struct BenchReport {
 }
 
 impl BenchReport {
-    /// Tokens a second of the prompt: mean and standard deviation over repeats.
+    /// Tokens a second of all prompts: mean and standard deviation over repeats.
     pub fn prefill_rate(&self) -> Option<(f64, f64)> {
-        rates(self.case.prompt, &self.prefill)
+        rates(self.case.prompt * self.case.streams, &self.prefill)
     }
 
-    /// Tokens a second of generation: mean and standard deviation over repeats.
+    /// Tokens a second of generation, all streams together: mean and standard deviation over repeats.
     pub fn decode_rate(&self) -> Option<(f64, f64)> {
-        rates(self.case.generate, &self.decode)
+        rates(self.case.generate * self.case.streams, &self.decode)
     }
 }
 
@@ -61,7 +63,7 @@ fn rates(tokens: usize, seconds: &[f64]) -> Option<(f64, f64)> {
 /// Most repeats and tokens of a case; a typing mistake should not keep the machine for days.
 const MAX_REPEATS: usize = 10_000;
 
-/// Measures `case` on a sequence of its own, with pseudo-random tokens. Drawing is greedy.
+/// Measures `case` on sequences of its own, with pseudo-random tokens. Drawing is greedy.
 pub(crate) fn bench(
     runner: &mut Runner,
     case: BenchCase,
@@ -72,22 +74,42 @@ pub(crate) fn bench(
     if tokens > context {
         return Err(GenerateError::PromptTooLong { tokens, context });
     }
-    if tokens == case.depth || case.repeats == 0 || case.repeats > MAX_REPEATS {
+    let most = runner.limits.runs.min(runner.limits.outputs);
+    if tokens == case.depth
+        || case.repeats == 0
+        || case.repeats > MAX_REPEATS
+        || !(1..=most).contains(&case.streams)
+    {
         return Err(GenerateError::Invalid {
             field: "bench",
-            value: format!("{} + {} tokens, {} times", case.prompt, case.generate, case.repeats),
-            allowed: format!("at least one token, 1 to {MAX_REPEATS} times"),
+            value: format!(
+                "{} + {} tokens, {} times, {} streams",
+                case.prompt, case.generate, case.repeats, case.streams
+            ),
+            allowed: format!(
+                "at least one token, 1 to {MAX_REPEATS} times, 1 to {most} streams (the load option \
+                 max_sequences)"
+            ),
         });
     }
-    let sequence = runner.state.open()?;
-    let report = measure(runner, sequence, case, cancel);
-    runner.state.release(sequence)?;
+    let mut sequences = Vec::with_capacity(case.streams);
+    let mut opened = Ok(());
+    for _ in 0..case.streams {
+        match runner.state.open() {
+            Ok(sequence) => sequences.push(sequence),
+            Err(error) => opened = Err(error.into()),
+        }
+    }
+    let report = opened.and_then(|()| measure(runner, &sequences, case, cancel));
+    for sequence in sequences {
+        runner.state.release(sequence)?;
+    }
     report
 }
 
 fn measure(
     runner: &mut Runner,
-    sequence: SequenceId,
+    sequences: &[SequenceId],
     case: BenchCase,
     cancel: &Cancel,
 ) -> Result<BenchReport, GenerateError> {
@@ -99,17 +121,24 @@ fn measure(
     let greedy = Arc::new(Sampling::default());
     let mut report = BenchReport { case, prefill: Vec::new(), decode: Vec::new() };
     for repeat in 0..=case.repeats {
-        // Where windows have forgotten what going back needs, the depth is computed again.
-        let held = runner.state.reusable(sequence, case.depth)?;
-        runner.state.truncate(sequence, held)?;
-        let depth = random_tokens(case.depth - held);
-        prefill(runner, sequence, &depth, &greedy, cancel)?;
-        let (prompt, generated) = (random_tokens(case.prompt), random_tokens(case.generate));
+        for &sequence in sequences {
+            // Where windows have forgotten what going back needs, the depth is computed again.
+            let held = runner.state.reusable(sequence, case.depth)?;
+            runner.state.truncate(sequence, held)?;
+            let depth = random_tokens(case.depth - held);
+            prefill(runner, sequence, &depth, &greedy, cancel)?;
+        }
+        let prompt = random_tokens(case.prompt);
+        let generated = random_tokens(case.generate * case.streams);
         let start = Instant::now();
-        prefill(runner, sequence, &prompt, &greedy, cancel)?;
+        for &sequence in sequences {
+            prefill(runner, sequence, &prompt, &greedy, cancel)?;
+        }
         let middle = Instant::now();
-        for token in generated {
-            feed(runner, sequence, &[token], &greedy, cancel)?;
+        for tokens in generated.chunks(case.streams) {
+            let runs: Vec<(SequenceId, &[u32])> =
+                sequences.iter().copied().zip(tokens.chunks(1)).collect();
+            feed(runner, &runs, &greedy, cancel)?;
         }
         let end = Instant::now();
         if repeat > 0 && case.prompt > 0 {
@@ -131,21 +160,20 @@ fn prefill(
     cancel: &Cancel,
 ) -> Result<(), GenerateError> {
     let chunk = runner.limits.tokens.max(1);
-    tokens.chunks(chunk).try_for_each(|chunk| feed(runner, sequence, chunk, greedy, cancel))
+    tokens.chunks(chunk).try_for_each(|chunk| feed(runner, &[(sequence, chunk)], greedy, cancel))
 }
 
-/// Runs `tokens` in one step, unless nobody waits for the result.
+/// Runs tokens in one step, unless nobody waits for the result.
 fn feed(
     runner: &mut Runner,
-    sequence: SequenceId,
-    tokens: &[u32],
+    runs: &[(SequenceId, &[u32])],
     greedy: &Arc<Sampling>,
     cancel: &Cancel,
 ) -> Result<(), GenerateError> {
     if cancel.is_set() {
         return Err(GenerateError::Cancelled);
     }
-    runner.feed(sequence, tokens, greedy)
+    runner.feed(runs, greedy)
 }
 
 /// SplitMix64 (Steele et al., 2014): enough for token ids.
@@ -167,7 +195,7 @@ mod tests {
 
     #[test]
     fn rates_have_a_mean_and_a_deviation() {
-        let case = BenchCase { prompt: 0, generate: 10, depth: 0, repeats: 2 };
+        let case = BenchCase { prompt: 0, generate: 10, depth: 0, streams: 1, repeats: 2 };
         let report = BenchReport { case, prefill: vec![], decode: vec![1.0, 2.0] };
         let (mean, deviation) = report.decode_rate().unwrap();
         assert!((mean - 7.5).abs() < 1e-9 && (deviation - 12.5f64.sqrt()).abs() < 1e-9);

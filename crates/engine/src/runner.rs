@@ -49,23 +49,28 @@ impl Runner {
         &self.logits
     }
 
-    /// Runs `tokens` (at least one) of one sequence in one step, keeps them and draws a token after the
-    /// last, which is in [`sampled`](Self::sampled) then.
+    /// Runs tokens (at least one of each sequence) in one step, keeps them and draws a token after the
+    /// last of each, which are in [`sampled`](Self::sampled) then.
     pub(crate) fn feed(
         &mut self,
-        sequence: SequenceId,
-        tokens: &[u32],
+        runs: &[(SequenceId, &[u32])],
         sampling: &Arc<Sampling>,
     ) -> Result<(), GenerateError> {
-        self.reserve(sequence, tokens.len())?;
+        for &(sequence, tokens) in runs {
+            self.reserve(sequence, tokens.len())?;
+        }
         self.batch.clear();
-        let row = self.state.push_run(sequence, tokens, &mut self.batch)?;
-        let row = row + tokens.len() as u32 - 1;
-        let position = (self.state.len(sequence)? + tokens.len()) as u32;
-        let sampling = Some(sampling.clone());
-        self.batch.outputs.push(Output { row, sampling, position, history: (0, 0) });
+        for &(sequence, tokens) in runs {
+            let row = self.state.push_run(sequence, tokens, &mut self.batch)?;
+            let row = row + tokens.len() as u32 - 1;
+            let position = (self.state.len(sequence)? + tokens.len()) as u32;
+            let sampling = Some(sampling.clone());
+            self.batch.outputs.push(Output { row, sampling, position, history: (0, 0) });
+        }
         let step = self.exec.step(&self.batch, &mut self.sampled);
-        self.state.commit(sequence, if step.is_ok() { tokens.len() } else { 0 })?;
+        for &(sequence, tokens) in runs {
+            self.state.commit(sequence, if step.is_ok() { tokens.len() } else { 0 })?;
+        }
         Ok(step?)
     }
 

@@ -74,7 +74,8 @@ fn sessions_reuse_bit_for_bit() {
 #[test]
 fn bench_measures_what_it_is_asked_for() {
     let model = load(cpu(1, false));
-    let case = tessera_engine::BenchCase { prompt: 100, generate: 5, depth: 300, repeats: 3 };
+    let case =
+        tessera_engine::BenchCase { prompt: 100, generate: 5, depth: 300, streams: 2, repeats: 3 };
     let report = model.bench(case).wait().unwrap();
     assert_eq!((report.prefill.len(), report.decode.len()), (3, 3));
     assert!(report.prefill_rate().unwrap().0 > 0.0 && report.decode_rate().unwrap().0 > 0.0);

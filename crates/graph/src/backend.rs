@@ -90,6 +90,11 @@ pub trait Backend {
     /// Short name: `cpu`, `oracle`.
     fn name(&self) -> &'static str;
 
+    /// The type of keys and values that suits it best.
+    fn kv(&self) -> KvType {
+        KvType::F16
+    }
+
     /// Fuses, chooses kernels, lays out weights and plans every intermediate, so that peak memory
     /// is known before the first token and a step allocates nothing.
     ///

@@ -27,10 +27,19 @@ pub struct BenchArgs {
     /// Measured repeats of each test
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive, default_value_t = 5)]
     pub repetitions: usize,
+    /// Sequences side by side, each with all the tokens of a test
+    #[arg(short = 's', long, value_name = "LIST", allow_negative_numbers = true, value_delimiter = ',', value_parser = values::positive, default_values_t = [1])]
+    pub streams: Vec<usize>,
+    /// Measure the machine instead: how fast it reads as many bytes as the weights, and multiplies integers
+    #[arg(long)]
+    pub limits: bool,
     /// Compute with f32 activations instead of int8
     #[arg(long)]
     pub precise: bool,
-    /// Instruction set: portable, avx2, avx-vnni or avx512 [default: the best of this machine]
+    /// Instruction set: portable, avx2, avx-vnni, avx512 or avx512-bf16 [default: the best of this machine]
     #[arg(long, value_name = "ISA", value_parser = values::isa)]
     pub isa: Option<tessera_cpu::Level>,
+    /// Type of remembered keys and values: f16, bf16 or f32 [default: what the processor multiplies best]
+    #[arg(long, value_name = "TYPE", value_parser = values::kv)]
+    pub kv: Option<tessera_graph::KvType>,
 }

@@ -18,20 +18,13 @@ pub struct LoadArgs {
     /// Compute with f32 activations instead of int8: slower, for comparison
     #[arg(long)]
     pub precise: bool,
-    /// Instruction set: portable, avx2, avx-vnni or avx512 [default: the best of this machine]
+    /// Instruction set: portable, avx2, avx-vnni, avx512 or avx512-bf16 [default: the best of this machine]
     #[arg(long, value_name = "ISA", value_parser = values::isa)]
     pub isa: Option<tessera_cpu::Level>,
-    /// Type of remembered keys and values: f16, bf16 or f32 [default: f16; f32 with --precise]
+    /// Type of remembered keys and values: f16, bf16 or f32 [default: what the processor multiplies best; f32 with --precise]
     #[arg(long, value_name = "TYPE", value_parser = values::kv)]
     pub kv: Option<KvType>,
     /// Memory the model may use, such as 800M or 4G [default: what is free, less a reserve]
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = values::size)]
     pub memory: Option<u64>,
-}
-
-impl LoadArgs {
-    /// Type of remembered keys and values. Exact activations deserve pages that keep them exact.
-    pub fn kv(&self) -> KvType {
-        self.kv.unwrap_or(if self.precise { KvType::F32 } else { KvType::F16 })
-    }
 }

@@ -72,6 +72,7 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
     type I = I;
     type B = I;
     const SIZES: usize = 4 | 2;
+    const WIDE: bool = false;
 
     both! {
         fn add(a: F, b: F) -> F = _mm256_add_ps;
@@ -173,6 +174,31 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
             [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())]
         }
         fn splat_byte(x: u8) -> I { [_mm256_set1_epi8(x as i8); 2] }
+
+        fn dot_pair(acc: F, a: I, x: u32) -> F {
+            let x0 = _mm256_set1_ps(f32::from_bits(x << 16));
+            let x1 = _mm256_set1_ps(f32::from_bits(x & 0xffff_0000));
+            let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            let half = |acc, a| {
+                let a0 = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(a));
+                let a1 = _mm256_castsi256_ps(_mm256_and_si256(a, high));
+                _mm256_fmadd_ps(a1, x1, _mm256_fmadd_ps(a0, x0, acc))
+            };
+            [half(acc[0], a[0]), half(acc[1], a[1])]
+        }
+        fn store_bf16(p: *mut u16, x: F) {
+            let half = |x| {
+                let bits = _mm256_castps_si256(x);
+                let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+                let up = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+                let rounded = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, up));
+                // a NaN must stay one
+                let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(x, x));
+                _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc0), nan)
+            };
+            let words = _mm256_packus_epi32(half(x[0]), half(x[1]));
+            _mm256_storeu_si256(p.cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(words))
+        }
     }
 
     #[inline(always)]

@@ -4,9 +4,9 @@ use std::arch::x86_64::*;
 
 use super::{Isa, Kernel};
 
-/// AVX-512 F, BW, VL, DQ and VNNI.
+/// AVX-512 F, BW, VL, DQ and VNNI; with `BF16`, AVX512-BF16 too.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512;
+pub(super) struct Avx512<const BF16: bool>;
 
 /// Runs a kernel compiled for this instruction set.
 ///
@@ -15,7 +15,17 @@ pub(super) struct Avx512;
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the features are enabled here; the rest is the caller's.
-    unsafe { kernel.run::<Avx512>() }
+    unsafe { kernel.run::<Avx512<false>>() }
+}
+
+/// Runs a kernel compiled for this instruction set with AVX512-BF16.
+///
+/// # Safety
+/// The machine has it; the kernel's own conditions hold.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma,f16c")]
+pub(super) unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: the features are enabled here; the rest is the caller's.
+    unsafe { kernel.run::<Avx512<true>>() }
 }
 
 /// Defines functions that only wrap intrinsics.
@@ -29,11 +39,12 @@ macro_rules! ops {
     };
 }
 
-impl Isa for Avx512 {
+impl<const BF16: bool> Isa for Avx512<BF16> {
     type F = __m512;
     type I = __m512i;
     type B = __m512i;
     const SIZES: usize = 8 | 4 | 2;
+    const WIDE: bool = true;
 
     ops! {
         fn splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
@@ -93,6 +104,34 @@ impl Isa for Avx512 {
         fn lookup(table: __m512i, index: __m512i) -> __m512i { _mm512_shuffle_epi8(table, index) }
         fn dot<const WIDE: bool>(acc: __m512i, a: __m512i, x: i32) -> __m512i {
             _mm512_dpbusd_epi32(acc, a, _mm512_set1_epi32(x))
+        }
+
+        fn dot_pair(acc: __m512, a: __m512i, x: u32) -> __m512 {
+            if BF16 {
+                // SAFETY: both are 512 bits of plain data
+                let (a, x) = (std::mem::transmute::<__m512i, __m512bh>(a),
+                    std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(x as i32)));
+                return _mm512_dpbf16_ps(acc, a, x);
+            }
+            let (x0, x1) = (f32::from_bits(x << 16), f32::from_bits(x & 0xffff_0000));
+            let a0 = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(a));
+            let a1 = _mm512_castsi512_ps(_mm512_and_si512(a, _mm512_set1_epi32(0xffff_0000_u32 as i32)));
+            _mm512_fmadd_ps(a1, _mm512_set1_ps(x1), _mm512_fmadd_ps(a0, _mm512_set1_ps(x0), acc))
+        }
+        fn store_bf16(p: *mut u16, x: __m512) {
+            if BF16 {
+                // SAFETY: both are 256 bits of plain data
+                let x = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
+                return _mm256_storeu_si256(p.cast(), x);
+            }
+            let bits = _mm512_castps_si512(x);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let up = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, up));
+            // a NaN must stay one
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+            let rounded = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0));
+            _mm256_storeu_si256(p.cast(), _mm512_cvtepi32_epi16(rounded))
         }
     }
 

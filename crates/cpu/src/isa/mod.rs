@@ -30,6 +30,8 @@ pub enum Level {
     AvxVnni,
     /// AVX-512 F, BW, VL, DQ and VNNI.
     Avx512,
+    /// The same with dot products of bfloat16 (AVX512-BF16).
+    Avx512Bf16,
 }
 
 impl Level {
@@ -52,6 +54,9 @@ impl Level {
                     && has!("avx512vnni")
                 {
                     levels.push(Self::Avx512);
+                    if has!("avx512bf16") {
+                        levels.push(Self::Avx512Bf16);
+                    }
                 }
             }
         }
@@ -73,6 +78,15 @@ impl Level {
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
+                Self::Avx512Bf16 => {
+                    // kernels without such products are compiled once for both
+                    if const { K::PAIRS } {
+                        avx512::enter_bf16(kernel)
+                    } else {
+                        avx512::enter(kernel)
+                    }
+                }
+                #[cfg(target_arch = "x86_64")]
                 Self::Avx512 => avx512::enter(kernel),
                 #[cfg(target_arch = "x86_64")]
                 Self::AvxVnni => avx2::enter_vnni(kernel),
@@ -91,6 +105,7 @@ impl fmt::Display for Level {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avx-vnni",
             Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512-bf16",
         })
     }
 }
@@ -99,9 +114,10 @@ impl FromStr for Level {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let all = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512];
+        let all = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Bf16];
         let found = all.into_iter().find(|l| l.to_string() == name).ok_or_else(|| {
-            format!("unknown instruction set {name:?}; known are portable, avx2, avx-vnni, avx512")
+            let known = all.map(|level| level.to_string()).join(", ");
+            format!("unknown instruction set {name:?}; known are {known}")
         })?;
         if Self::available().contains(&found) {
             Ok(found)
@@ -115,6 +131,9 @@ impl FromStr for Level {
 pub(crate) trait Kernel {
     /// What it returns.
     type Output;
+
+    /// Whether it multiplies pairs of bfloat16.
+    const PAIRS: bool = false;
 
     /// Runs it with instruction set `S`.
     ///
@@ -154,6 +173,9 @@ pub(crate) trait Isa: Copy {
     /// Numbers of activation rows that its registers can hold sums for at once, besides one: a sum of
     /// powers of two.
     const SIZES: usize;
+
+    /// Whether there are 32 registers of a whole vector each.
+    const WIDE: bool;
 
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn load(p: *const f32) -> Self::F;
@@ -212,6 +234,10 @@ pub(crate) trait Isa: Copy {
     /// Adds to each lane of `acc` the dot product of its four unsigned bytes of `a` with the four signed
     /// bytes of `x`. Bytes of `a` may exceed 127 only if `WIDE`; bytes of `x` are never -128.
     unsafe fn dot<const WIDE: bool>(acc: Self::I, a: Self::B, x: i32) -> Self::I;
+    /// Adds to each lane of `acc` the dot product of its two bfloat16 of `a` with the two of `x`.
+    unsafe fn dot_pair(acc: Self::F, a: Self::B, x: u32) -> Self::F;
+    /// Stores 16 values rounded to bfloat16, ties to even.
+    unsafe fn store_bf16(p: *mut u16, x: Self::F);
     /// Byte `K` (0 ..= 3) of each lane as a float.
     unsafe fn byte<const K: i32>(a: Self::B) -> Self::F;
     /// Byte `K` (0 ..= 3) of each lane, an e4m3 float.

@@ -53,6 +53,7 @@ impl Isa for Portable {
     type I = I;
     type B = B;
     const SIZES: usize = 0;
+    const WIDE: bool = false;
 
     ops! {
         fn splat(x: f32) -> F { [x; LANES] }
@@ -147,6 +148,22 @@ impl Isa for Portable {
             let a = a[i].to_le_bytes().map(i32::from);
             acc[i] + (a[0] * x[0] + a[1] * x[1]) + (a[2] * x[2] + a[3] * x[3])
         })
+    }
+
+    #[inline(always)]
+    unsafe fn dot_pair(acc: F, a: B, x: u32) -> F {
+        let pair = |x: u32| (f32::from_bits(x << 16), f32::from_bits(x & 0xffff_0000));
+        let (x0, x1) = pair(x);
+        from_fn(|i| {
+            let (a0, a1) = pair(a[i]);
+            acc[i] + a0 * x0 + a1 * x1
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(p: *mut u16, x: F) {
+        // SAFETY: the trait's condition.
+        unsafe { p.cast::<[u16; LANES]>().write_unaligned(x.map(|x| bf16::from_f32(x).to_bits())) }
     }
 
     #[inline(always)]

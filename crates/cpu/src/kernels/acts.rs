@@ -1,4 +1,12 @@
 //! Activations as the dot products want them.
+//!
+//! Rows go in panels of up to eight, block by block, so that a product of several rows walks one stream:
+//!
+//! ```text
+//! q    [panels][blocks][lanes][32]   int8 codes
+//! meta [panels][blocks][lanes]       scale and sums of the block
+//! x    [rows][width]                 the row itself, for float dot products
+//! ```
 
 use super::math::reciprocal_scale;
 use crate::{
@@ -6,49 +14,71 @@ use crate::{
     tile::BLOCK,
 };
 
-/// A buffer of prepared activation rows: the row itself in f32, or int8 codes with a scale for each 32
-/// columns, and in either case the sum of each 16 columns (what a group's bias is multiplied by).
+/// Rows of the widest panel.
+const PANEL: usize = 8;
+
+/// Rows of a panel when there are `rows` rows.
+fn lanes(rows: usize) -> usize {
+    rows.next_power_of_two().min(PANEL)
+}
+
+/// What a product needs to know of 32 columns of a row besides their codes.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Meta {
+    /// Scale of the codes.
+    pub scale: f32,
+    /// Sum of the values that the dot product uses: what a bias is multiplied by.
+    pub fsum: f32,
+    /// Sum of the first 16 of them.
+    pub fsum_low: f32,
+    /// Sum of the codes.
+    pub isum: i32,
+    /// Sum of the first 16 codes.
+    pub isum_low: i32,
+}
+
+/// A buffer of prepared activation rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Acts {
     /// Elements of a row, a whole number of blocks.
     pub width: usize,
-    /// `[rows, width]` int8, when prepared for integer dot products.
+    /// Rows of a panel.
+    pub lanes: usize,
+    /// Codes, when prepared for integer dot products.
     pub q: *mut i8,
-    /// `[rows, width / 32]`: scale of the codes.
-    pub scale: *mut f32,
-    /// `[rows, width / 16]`: sum of the codes.
-    pub isum: *mut i32,
-    /// `[rows, width / 16]`: sum of the values the dot product uses.
-    pub fsum: *mut f32,
-    /// `[rows, width]` f32, when prepared for float dot products.
+    /// Scales and sums.
+    pub meta: *mut Meta,
+    /// Values, when prepared for float dot products.
     pub x: *mut f32,
 }
 
 impl Acts {
-    /// Bytes a row of `cols` columns needs, for both kinds together.
-    pub fn row_bytes(cols: usize) -> usize {
-        let width = cols.next_multiple_of(BLOCK);
-        width + width / 32 * 4 + width / 16 * 8 + width * 4
+    /// Bytes that `rows` rows of `cols` columns need, for both kinds together.
+    pub fn bytes(rows: usize, cols: usize) -> usize {
+        let (rows, width) = (rows.next_multiple_of(lanes(rows)), cols.next_multiple_of(BLOCK));
+        rows * (width * 5 + width / BLOCK * size_of::<Meta>())
     }
 
-    /// Lays buffers for `rows` rows of `cols` columns out from `base`, which is good for
-    /// `rows * row_bytes(cols)` bytes and 4-byte aligned.
+    /// Lays out buffers for `rows` rows of `cols` columns from `base`, which is good for
+    /// [`Acts::bytes`] and 64-byte aligned. Panels are as wide as `rows` rows can use.
     pub fn place(base: *mut u8, rows: usize, cols: usize) -> Self {
-        let width = cols.next_multiple_of(BLOCK);
-        let mut at = 0;
-        let mut take = |bytes: usize| {
-            let p = base.wrapping_add(at);
-            at += bytes * rows;
-            p
-        };
-        Self {
-            width,
-            x: take(width * 4).cast(),
-            scale: take(width / 32 * 4).cast(),
-            isum: take(width / 16 * 4).cast(),
-            fsum: take(width / 16 * 4).cast(),
-            q: take(width).cast(),
-        }
+        let lanes = lanes(rows);
+        let (rows, width) = (rows.next_multiple_of(lanes), cols.next_multiple_of(BLOCK));
+        let q = base.cast();
+        let x = base.wrapping_add(rows * width);
+        let meta = x.wrapping_add(rows * width * 4).cast();
+        Self { width, lanes, q, meta, x: x.cast() }
+    }
+
+    /// Blocks of a row.
+    pub fn blocks(&self) -> usize {
+        self.width / BLOCK
+    }
+
+    /// Index of block 0 of a row among the panels' lanes; the next block is `lanes` further.
+    pub fn first(&self, row: usize) -> usize {
+        row / self.lanes * self.blocks() * self.lanes + row % self.lanes
     }
 
     /// Quantises `x` (`width` elements, zero beyond the matrix's columns) to row `row`: each 32 columns
@@ -58,39 +88,46 @@ impl Acts {
     /// `x` and the buffers are good for the row; the machine has `S`.
     #[inline(always)]
     pub unsafe fn quantize<S: Isa>(&self, x: *const f32, row: usize) {
+        let first = self.first(row);
         // SAFETY: offsets stay within row `row` of each buffer.
         unsafe {
-            for block in 0..self.width / BLOCK {
+            for block in 0..self.blocks() {
+                let at = first + block * self.lanes;
                 let (a, b) = (S::load(x.add(block * BLOCK)), S::load(x.add(block * BLOCK + LANES)));
                 let (scale, inverse) = reciprocal_scale(S::largest(S::max(S::abs(a), S::abs(b))));
                 let inverse = S::splat(inverse);
-                *self.scale.add(row * self.width / BLOCK + block) = scale;
-                for (half, x) in [a, b].into_iter().enumerate() {
-                    let q = S::round(S::mul(x, inverse));
-                    S::store_i8(self.q.add(row * self.width + block * BLOCK + half * LANES), q);
-                    let sum = S::sum_i(q);
-                    let at = row * self.width / LANES + block * 2 + half;
-                    *self.isum.add(at) = sum;
-                    *self.fsum.add(at) = scale * sum as f32;
-                }
+                let (a, b) = (S::round(S::mul(a, inverse)), S::round(S::mul(b, inverse)));
+                S::store_i8(self.q.add(at * BLOCK), a);
+                S::store_i8(self.q.add(at * BLOCK + LANES), b);
+                let isum_low = S::sum_i(a);
+                let isum = isum_low + S::sum_i(b);
+                let fsum_low = scale * isum_low as f32;
+                let fsum = scale * isum as f32;
+                self.meta.add(at).write(Meta { scale, fsum, fsum_low, isum, isum_low });
             }
         }
     }
 
-    /// Copies `x` (`width` elements) to row `row`; with `sums`, sums each 16 columns. (Beside
+    /// Copies `x` (`width` elements) to row `row`; with `sums`, sums each block. (Beside
     /// [`Acts::quantize`] the sums are the codes', and only plain floats, which need none, read the copy.)
     ///
     /// # Safety
     /// `x` and the buffers are good for the row; the machine has `S`.
     #[inline(always)]
     pub unsafe fn copy<S: Isa>(&self, x: *const f32, row: usize, sums: bool) {
+        let first = self.first(row);
         // SAFETY: offsets stay within row `row` of each buffer.
         unsafe {
-            for i in 0..self.width / LANES {
-                let v = S::load(x.add(i * LANES));
-                S::store(self.x.add(row * self.width + i * LANES), v);
+            for block in 0..self.blocks() {
+                let (a, b) = (S::load(x.add(block * BLOCK)), S::load(x.add(block * BLOCK + LANES)));
+                let to = self.x.add(row * self.width + block * BLOCK);
+                S::store(to, a);
+                S::store(to.add(LANES), b);
                 if sums {
-                    *self.fsum.add(row * self.width / LANES + i) = S::sum(v);
+                    let fsum_low = S::sum(a);
+                    let fsum = fsum_low + S::sum(b);
+                    let meta = Meta { scale: 1.0, fsum, fsum_low, isum: 0, isum_low: 0 };
+                    self.meta.add(first + block * self.lanes).write(meta);
                 }
             }
         }

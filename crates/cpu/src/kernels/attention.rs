@@ -7,9 +7,11 @@
 
 use tessera_graph::{KvType, PAGE};
 
-use super::math::{exp, map, tanh};
+use std::{array::from_fn, mem::MaybeUninit};
+
+use super::math::{exp, load_some, map, tanh};
 use crate::{
-    isa::{Isa, Kernel, LANES},
+    isa::{Isa, Kernel, LANES, prefetch},
     kv::{BrainElement, Element, FloatElement, HalfElement, Layer},
 };
 
@@ -17,6 +19,8 @@ use crate::{
 pub(crate) const SPLIT: usize = 256;
 /// Queries computed together.
 pub(crate) const GROUP: usize = 4;
+/// Elements of the widest head.
+pub(crate) const WIDEST: usize = 512;
 
 /// One query: a head of a row.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +62,8 @@ pub(crate) struct Split<'a> {
 impl Kernel for Split<'_> {
     type Output = ();
 
+    const PAIRS: bool = true;
+
     #[inline(always)]
     unsafe fn run<S: Isa>(self) {
         // SAFETY: passed on.
@@ -71,155 +77,162 @@ impl Kernel for Split<'_> {
     }
 }
 
+/// Scores of a split, then weights: for each of `R` queries, each of the split's positions.
+#[repr(align(64))]
+struct Scores<const R: usize>([[f32; SPLIT]; R]);
+
 impl Split<'_> {
     #[inline(always)]
     unsafe fn by_count<S: Isa, E: Element>(self) {
         // SAFETY: passed on.
         unsafe {
             match self.queries.len() {
-                1 => self.pages::<S, E, 1>(),
-                2 => self.pages::<S, E, 2>(),
-                3 => self.pages::<S, E, 3>(),
-                _ => self.pages::<S, E, GROUP>(),
+                1 => self.split::<S, E, 1>(),
+                2 => self.split::<S, E, 2>(),
+                3 => self.split::<S, E, 3>(),
+                _ => self.split::<S, E, GROUP>(),
             }
         }
     }
 
-    /// All pages of the split, in order.
+    /// Scores of all positions, their softmax, then the weighted values.
     #[inline(always)]
-    unsafe fn pages<S: Isa, E: Element, const R: usize>(self) {
+    unsafe fn split<S: Isa, E: Element, const R: usize>(mut self) {
+        let base = self.split * SPLIT;
+        // whole pages that any query sees
+        let lo = self.queries.iter().map(|q| q.lo).min().unwrap_or(0).max(base) / PAGE * PAGE;
+        let hi = self.queries.iter().map(|q| q.hi).max().unwrap_or(0).min(base + SPLIT);
+        let hi = hi.next_multiple_of(PAGE);
         let dim = self.layer.dim;
-        let mut largest = [f32::NEG_INFINITY; R];
-        let mut sum = [0.0f32; R];
-        let lo = self.queries.iter().map(|q| q.lo).min().unwrap_or(0).max(self.split * SPLIT);
-        let hi = self.queries.iter().map(|q| q.hi).max().unwrap_or(0).min((self.split + 1) * SPLIT);
-        // SAFETY: `values` holds `dim` floats; pages from `lo` to `hi` are present and hold this layer.
+        // SAFETY: pages from `lo` to `hi` are present and hold this layer; they lie in the split.
         unsafe {
-            for out in self.out.iter() {
-                std::ptr::write_bytes(out.values, 0, dim);
-            }
-            let mut start = lo / PAGE * PAGE;
-            while start < hi {
-                let keys: *const u8 = self.layer.keys(self.pages[start / PAGE], self.head, self.kv);
-                let values = keys.add(self.layer.block_bytes(self.kv));
-                let mut weights = [[0.0f32; PAGE]; R];
-                self.scores::<S, E, R>(keys, start, &mut weights);
-                let mut rescale = [1.0f32; R];
-                for r in 0..R {
-                    let top = page_largest::<S>(&weights[r]);
-                    if top == f32::NEG_INFINITY {
-                        weights[r] = [0.0; PAGE];
-                        continue;
-                    }
-                    let new = largest[r].max(top);
-                    rescale[r] = exp_one::<S>(largest[r] - new);
-                    largest[r] = new;
-                    sum[r] = sum[r] * rescale[r] + page_weights::<S>(&mut weights[r], new);
+            // written before they are read: scores of `lo .. hi`, factors of whole vectors of columns
+            let mut scores = MaybeUninit::<Scores<R>>::uninit();
+            let scores = scores.as_mut_ptr().cast::<f32>();
+            let mut factors = MaybeUninit::<[[E::Factor; WIDEST]; R]>::uninit();
+            let factors = factors.as_mut_ptr().cast::<E::Factor>();
+            for (r, query) in self.queries.iter().enumerate() {
+                for d in (0..self.layer.head_dim).step_by(LANES) {
+                    let n = LANES.min(self.layer.head_dim - d);
+                    let q = load_some::<S>(query.q.add(d), n);
+                    E::factors::<S>(factors.add(r * WIDEST), d, q);
                 }
-                let (from, to) = (lo.max(start) - start, (hi - start).min(PAGE));
-                self.values::<S, E, R>(values, &weights, &rescale, from, to);
-                start += PAGE;
             }
-        }
-        for (r, out) in self.out.iter_mut().enumerate() {
-            (out.largest, out.sum) = (largest[r], sum[r]);
-        }
-    }
-
-    /// Masked scores of a page's positions: `[R][PAGE]`.
-    #[inline(always)]
-    unsafe fn scores<S: Isa, E: Element, const R: usize>(
-        &self,
-        keys: *const u8,
-        start: usize,
-        out: &mut [[f32; PAGE]; R],
-    ) {
-        const BLOCKS: usize = PAGE / LANES;
-        let dim = self.layer.dim;
-        // SAFETY: the key block holds `BLOCKS * dim * LANES` elements.
-        unsafe {
-            let mut acc = [[S::splat(0.0); BLOCKS]; R];
-            for d in 0..self.layer.head_dim {
-                let mut k = [S::splat(0.0); BLOCKS];
-                for (b, k) in k.iter_mut().enumerate() {
-                    *k = E::load::<S>(keys, (b * dim + d) * LANES);
+            for start in (lo..hi).step_by(PAGE) {
+                let keys = self.layer.keys(self.pages[start / PAGE], self.head, self.kv);
+                if start + PAGE < hi {
+                    fetch(self.layer.keys(self.pages[start / PAGE + 1], self.head, self.kv));
+                } else {
+                    fetch(self.values(lo));
                 }
-                for r in 0..R {
-                    let q = S::splat(*self.queries[r].q.add(d));
-                    for b in 0..BLOCKS {
-                        acc[r][b] = S::fma(k[b], q, acc[r][b]);
+                let out = scores.add(start - base);
+                let blocks = if S::WIDE { PAGE / LANES } else { 1 };
+                for block in (0..PAGE / LANES).step_by(blocks) {
+                    let keys = keys.add(block * dim * LANES * E::BYTES).cast_const();
+                    let (out, at) = (out.add(block * LANES), start + block * LANES);
+                    if const { S::WIDE } {
+                        self.scores::<S, E, R, { PAGE / LANES }>(keys, factors, at, out);
+                    } else {
+                        self.scores::<S, E, R, 1>(keys, factors, at, out);
                     }
                 }
             }
             for r in 0..R {
-                let query = &self.queries[r];
-                let from = query.lo.saturating_sub(start).min(PAGE);
-                let to = query.hi.saturating_sub(start).min(PAGE);
-                for b in 0..BLOCKS {
-                    let mut s = S::mul(acc[r][b], S::splat(self.scale));
-                    if let Some(cap) = self.softcap {
-                        s = S::mul(S::splat(cap), tanh::<S>(S::div(s, S::splat(cap))));
-                    }
-                    let inside = |x: usize| x.saturating_sub(b * LANES).min(LANES);
-                    let (a, z) = (inside(from), inside(to));
-                    let s = S::keep(s, a.min(z), z, f32::NEG_INFINITY);
-                    S::store(out[r].as_mut_ptr().add(b * LANES), s);
+                let row = scores.add(r * SPLIT + lo - base);
+                (self.out[r].largest, self.out[r].sum) = softmax::<S>(row, hi - lo);
+                // each vector is read whole before any of it is overwritten by what is no larger
+                for i in (0..hi - lo).step_by(LANES) {
+                    E::factors::<S>(row.cast(), i, S::load(row.add(i)));
                 }
             }
-        }
-    }
-
-    /// `values = values * rescale + weights * V` over positions `from .. to` of a page.
-    #[inline(always)]
-    unsafe fn values<S: Isa, E: Element, const R: usize>(
-        &self,
-        v: *const u8,
-        weights: &[[f32; PAGE]; R],
-        rescale: &[f32; R],
-        from: usize,
-        to: usize,
-    ) {
-        let dim = self.layer.dim;
-        let mut d = 0;
-        // SAFETY: columns `d ..` of each call lie within `dim`.
-        unsafe {
+            let mut d = 0;
             while d + 4 * LANES <= dim {
-                self.columns::<S, E, R, 4>(v, weights, rescale, from, to, d);
+                self.columns::<S, E, R, 4>(scores, lo, hi, d);
                 d += 4 * LANES;
             }
             while d < dim {
-                self.columns::<S, E, R, 1>(v, weights, rescale, from, to, d);
+                self.columns::<S, E, R, 1>(scores, lo, hi, d);
                 d += LANES;
             }
         }
     }
 
-    /// [`Split::values`] for `N` vectors of columns from `d`.
+    /// The head's value block of the page of position `start`.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // an inner loop, cut out to be compiled for two widths
-    unsafe fn columns<S: Isa, E: Element, const R: usize, const N: usize>(
+    fn values(&self, start: usize) -> *const u8 {
+        let keys = self.layer.keys(self.pages[start / PAGE], self.head, self.kv);
+        keys.wrapping_add(self.layer.block_bytes(self.kv))
+    }
+
+    /// Masked scores of `N` blocks of positions, the first of which is `at`, to `out` (`[R][SPLIT]`).
+    #[inline(always)]
+    unsafe fn scores<S: Isa, E: Element, const R: usize, const N: usize>(
         &self,
-        v: *const u8,
-        weights: &[[f32; PAGE]; R],
-        rescale: &[f32; R],
-        from: usize,
-        to: usize,
-        d: usize,
+        keys: *const u8,
+        factors: *const E::Factor,
+        at: usize,
+        out: *mut f32,
     ) {
-        // SAFETY: the value block holds `PAGE * dim` elements, each `values` holds `dim`.
+        let dim = self.layer.dim;
+        // SAFETY: the key block holds `N * dim * LANES` elements from here.
         unsafe {
             let mut acc = [[S::splat(0.0); N]; R];
-            for r in 0..R {
-                for n in 0..N {
-                    let old = S::load(self.out[r].values.add(d + n * LANES));
-                    acc[r][n] = S::mul(old, S::splat(rescale[r]));
+            for step in 0..self.layer.head_dim.div_ceil(E::STEP) {
+                let k: [_; N] = from_fn(|n| E::load::<S>(keys, (n * dim + step * E::STEP) * LANES));
+                for r in 0..R {
+                    let q = *factors.add(r * WIDEST + step);
+                    for n in 0..N {
+                        acc[r][n] = E::fma::<S>(k[n], q, acc[r][n]);
+                    }
                 }
             }
-            for p in from..to {
+            for r in 0..R {
+                let query = &self.queries[r];
                 for n in 0..N {
-                    let x = E::load::<S>(v, p * self.layer.dim + d + n * LANES);
+                    let start = at + n * LANES;
+                    let mut s = S::mul(acc[r][n], S::splat(self.scale));
+                    if let Some(cap) = self.softcap {
+                        s = S::mul(S::splat(cap), tanh::<S>(S::div(s, S::splat(cap))));
+                    }
+                    let inside = |x: usize| x.saturating_sub(start).min(LANES);
+                    let (a, z) = (inside(query.lo), inside(query.hi));
+                    if z - a.min(z) != LANES {
+                        s = S::keep(s, a.min(z), z, f32::NEG_INFINITY);
+                    }
+                    S::store(out.add(r * SPLIT + n * LANES), s);
+                }
+            }
+        }
+    }
+
+    /// Weighted values of positions `lo .. hi`, `N` vectors of columns from `d`.
+    #[inline(always)]
+    unsafe fn columns<S: Isa, E: Element, const R: usize, const N: usize>(
+        &mut self,
+        weights: *const f32,
+        lo: usize,
+        hi: usize,
+        d: usize,
+    ) {
+        let (dim, base) = (self.layer.dim, self.split * SPLIT);
+        // SAFETY: a value block holds `PAGE * dim` elements, each `values` `dim` floats, and weights are
+        // stored as factors from position `lo`.
+        unsafe {
+            let mut acc = [[S::splat(0.0); N]; R];
+            for start in (lo..hi).step_by(PAGE) {
+                let values = self.values(start);
+                if start + PAGE < hi {
+                    fetch(self.values(start + PAGE));
+                }
+                for step in 0..PAGE / E::STEP {
+                    let x: [_; N] =
+                        from_fn(|n| E::load::<S>(values, (step * dim + d + n * LANES) * E::STEP));
                     for r in 0..R {
-                        acc[r][n] = S::fma(x, S::splat(weights[r][p]), acc[r][n]);
+                        let row = weights.add(r * SPLIT + lo - base).cast::<E::Factor>();
+                        let w = *row.add((start - lo) / E::STEP + step);
+                        for n in 0..N {
+                            acc[r][n] = E::fma::<S>(x[n], w, acc[r][n]);
+                        }
                     }
                 }
             }
@@ -232,32 +245,34 @@ impl Split<'_> {
     }
 }
 
-/// Largest of a page's scores.
+/// Fetches the beginning of a block; the hardware follows from there.
 #[inline(always)]
-unsafe fn page_largest<S: Isa>(scores: &[f32; PAGE]) -> f32 {
-    // SAFETY: whole vectors of the array.
-    unsafe {
-        let mut top = S::load(scores.as_ptr());
-        for b in 1..PAGE / LANES {
-            top = S::max(top, S::load(scores.as_ptr().add(b * LANES)));
-        }
-        S::largest(top)
-    }
+fn fetch(block: *const u8) {
+    (0..16).for_each(|line| prefetch(block.wrapping_add(line * 64)));
 }
 
-/// Turns scores into weights `e^(score - largest)` and sums them.
+/// Turns `n` scores (whole vectors) into weights `e^(score - largest)`: the largest score and the weights'
+/// sum. Where every score is masked all weights are zero.
 #[inline(always)]
-unsafe fn page_weights<S: Isa>(scores: &mut [f32; PAGE], largest: f32) -> f32 {
-    // SAFETY: whole vectors of the array.
+unsafe fn softmax<S: Isa>(p: *mut f32, n: usize) -> (f32, f32) {
+    // SAFETY: whole vectors of the row.
     unsafe {
-        let mut sum = S::splat(0.0);
-        for b in 0..PAGE / LANES {
-            let p = scores.as_mut_ptr().add(b * LANES);
-            let w = exp::<S>(S::sub(S::load(p), S::splat(largest)));
-            S::store(p, w);
-            sum = S::add(sum, w);
+        let mut top = S::splat(f32::NEG_INFINITY);
+        for i in (0..n).step_by(LANES) {
+            top = S::max(S::load(p.add(i)), top);
         }
-        S::sum(sum)
+        let largest = S::largest(top);
+        let shift = S::splat(if largest == f32::NEG_INFINITY { 0.0 } else { largest });
+        let mut sums = [S::splat(0.0); 2];
+        for i in (0..n).step_by(2 * LANES) {
+            for (h, sum) in sums.iter_mut().enumerate() {
+                let p = p.add(i + h * LANES);
+                let w = exp::<S>(S::sub(S::load(p), shift));
+                S::store(p, w);
+                *sum = S::add(*sum, w);
+            }
+        }
+        (largest, S::sum(S::add(sums[0], sums[1])))
     }
 }
 

@@ -4,7 +4,7 @@
 //! Sums run in one fixed order, along the columns, whatever `M` is: a row's result is the same bits in any
 //! company.
 
-use super::{acts::Acts, codes::Unpack, scales::Expanded};
+use super::{acts::Acts, codes::Unpack, scales::ChunkScales};
 use crate::{
     isa::{Isa, LANES, prefetch},
     tile::{BLOCK, CHUNK, Tiles},
@@ -42,30 +42,34 @@ fn fetch_ahead<U: Unpack, const M: usize>(block: *const u8) {
     }
 }
 
-/// Calls `body(codes, first block, blocks, scales)` for each chunk of a tile.
+/// Calls `body(block, codes, group's scales, group)` for each block of a tile, in order.
 ///
 /// # Safety
 /// As for [`Dot::tile`].
 #[inline(always)]
-unsafe fn chunks<S: Isa, U: Unpack>(
+unsafe fn blocks<S: Isa, U: Unpack>(
     w: &Tiles,
     tile: usize,
-    mut body: impl FnMut(*const u8, usize, usize, &Expanded),
+    mut body: impl FnMut(usize, *const u8, &ChunkScales<'_>, usize),
 ) {
-    let mut expanded = Expanded::new();
     let mut p: *const u8 = w.tile(tile);
     let total = w.blocks();
+    // several blocks may share a group, and with groups of 16 a block has two
+    let shift = (w.group / BLOCK).max(1).trailing_zeros();
+    let two = usize::from(w.group < BLOCK);
     let mut first = 0;
     while first < total {
-        let blocks = CHUNK.min(total - first);
+        let here = CHUNK.min(total - first);
+        let scales = ChunkScales::new(w, p, here);
         // SAFETY: `p` walks the tile chunk by chunk, as it was laid out.
         unsafe {
-            expanded.fill::<S>(w, p, blocks);
-            p = p.add(w.scale_bytes(blocks));
-            body(p, first, blocks, &expanded);
-            p = p.add(blocks * U::BYTES);
+            p = p.add(w.scale_bytes(here));
+            for b in 0..here {
+                body(first + b, p, &scales, (b >> shift) << two);
+                p = p.add(U::BYTES);
+            }
         }
-        first += blocks;
+        first += here;
     }
 }
 
@@ -87,53 +91,75 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
             let mut acc = [S::splat(0.0); M];
             let table = S::load_bytes(w.table.as_ptr());
             let (zero, has_bias) = (-w.zero, w.has_bias());
-            let scales_row = acts.width / BLOCK;
-            let q0 = acts.q.add(row * acts.width);
-            let s0 = acts.scale.add(row * scales_row);
-            let i0 = acts.isum.add(row * 2 * scales_row);
-            let f0 = acts.fsum.add(row * 2 * scales_row);
-            chunks::<S, U>(w, tile, |codes, first, blocks, scales| {
-                for b in 0..blocks {
-                    fetch_ahead::<U, M>(codes.add(b * U::BYTES));
-                    let c = U::unpack::<S>(codes.add(b * U::BYTES), table);
-                    let block = first + b;
+            let (q, meta, lanes) = (acts.q, acts.meta.cast_const(), acts.lanes);
+            let at = acts.first(row);
+            blocks::<S, U>(w, tile, |block, codes, scales, g| {
+                fetch_ahead::<U, M>(codes);
+                let c = U::unpack::<S>(codes, table);
+                let q = q.add((at + block * lanes) * BLOCK).cast::<i32>();
+                let meta = meta.add(at + block * lanes);
+                if SMALL {
+                    let (low, high) = (scales.scale::<S>(g), scales.scale::<S>(g + 1));
                     for m in 0..M {
-                        let q = q0.add(m * acts.width + block * BLOCK).cast::<i32>();
-                        let scale = S::splat(*s0.add(m * scales_row + block));
-                        let isum = i0.add(m * 2 * scales_row + 2 * block);
-                        let fsum = f0.add(m * 2 * scales_row + 2 * block);
-                        let x = |j: usize| q.add(j).read_unaligned();
-                        if SMALL {
-                            for h in 0..2 {
-                                let mut sum = S::splat_i(zero * *isum.add(h));
-                                for j in 0..4 {
-                                    sum = S::dot::<true>(sum, c[4 * h + j], x(4 * h + j));
-                                }
-                                let sum = S::mul(S::to_float(sum), scale);
-                                acc[m] =
-                                    S::fma(sum, S::load(scales.scale[2 * b + h].as_ptr()), acc[m]);
-                                if has_bias {
-                                    let bias = S::load(scales.bias[2 * b + h].as_ptr());
-                                    acc[m] = S::fma(S::splat(*fsum.add(h)), bias, acc[m]);
-                                }
-                            }
-                        } else {
-                            let mut sum = S::splat_i(zero * (*isum + *isum.add(1)));
-                            for j in 0..8 {
-                                sum = dot::<S, U>(sum, c[j], x(j));
-                            }
-                            let sum = S::mul(S::to_float(sum), scale);
-                            acc[m] = S::fma(sum, S::load(scales.scale[b].as_ptr()), acc[m]);
-                            if has_bias {
-                                let bias = S::load(scales.bias[b].as_ptr());
-                                acc[m] = S::fma(S::splat(*fsum + *fsum.add(1)), bias, acc[m]);
-                            }
+                        let (q, meta) = (q.add(m * BLOCK / 4), meta.add(m));
+                        let scale = S::splat((*meta).scale);
+                        let isum_high = (*meta).isum - (*meta).isum_low;
+                        let a = four::<S, true>(zero * (*meta).isum_low, &c, 0, q);
+                        let b = four::<S, true>(zero * isum_high, &c, 4, q);
+                        acc[m] = S::fma(S::mul(S::to_float(a), scale), low, acc[m]);
+                        acc[m] = S::fma(S::mul(S::to_float(b), scale), high, acc[m]);
+                    }
+                    if has_bias {
+                        let (low, high) = (scales.bias::<S>(g), scales.bias::<S>(g + 1));
+                        for m in 0..M {
+                            let meta = &*meta.add(m);
+                            let fsum_high = meta.fsum - meta.fsum_low;
+                            acc[m] = S::fma(S::splat(meta.fsum_low), low, acc[m]);
+                            acc[m] = S::fma(S::splat(fsum_high), high, acc[m]);
+                        }
+                    }
+                } else {
+                    let scale = scales.scale::<S>(g);
+                    for m in 0..M {
+                        let (q, meta) = (q.add(m * BLOCK / 4), meta.add(m));
+                        let mut sum = S::splat_i(zero * (*meta).isum);
+                        for j in 0..8 {
+                            sum = dot::<S, U>(sum, c[j], q.add(j).read_unaligned());
+                        }
+                        let sum = S::mul(S::to_float(sum), S::splat((*meta).scale));
+                        acc[m] = S::fma(sum, scale, acc[m]);
+                    }
+                    if has_bias {
+                        let bias = scales.bias::<S>(g);
+                        for m in 0..M {
+                            acc[m] = S::fma(S::splat((*meta.add(m)).fsum), bias, acc[m]);
                         }
                     }
                 }
             });
             acc
         }
+    }
+}
+
+/// `start` plus the dot product of four k-steps, from step `j`.
+///
+/// # Safety
+/// `q` is good for the block; the machine has `S`.
+#[inline(always)]
+unsafe fn four<S: Isa, const WIDE: bool>(
+    start: i32,
+    c: &[S::B; 8],
+    j: usize,
+    q: *const i32,
+) -> S::I {
+    // SAFETY: the caller vouches for the memory and the machine.
+    unsafe {
+        let mut sum = S::splat_i(start);
+        for j in j..j + 4 {
+            sum = S::dot::<WIDE>(sum, c[j], q.add(j).read_unaligned());
+        }
+        sum
     }
 }
 
@@ -166,37 +192,37 @@ impl<U: Unpack, const SMALL: bool> Dot for Exact<U, SMALL> {
             let table = S::load_bytes(w.table.as_ptr());
             let zero = S::splat(w.zero as f32);
             let has_bias = w.has_bias();
-            let sums_row = acts.width / LANES;
             let steps = if SMALL { 2 } else { 1 };
-            chunks::<S, U>(w, tile, |codes, first, blocks, scales| {
-                for b in 0..blocks {
-                    fetch_ahead::<U, M>(codes.add(b * U::BYTES));
-                    let c = U::unpack::<S>(codes.add(b * U::BYTES), table);
-                    let block = first + b;
-                    for h in 0..steps {
-                        let mut part = [[S::splat(0.0); 4]; M];
-                        for j in 8 / steps * h..8 / steps * (h + 1) {
-                            let x = acts.x.add(row * acts.width + block * BLOCK + 4 * j);
-                            let w4 = columns::<S, U>(c[j], zero);
-                            for m in 0..M {
-                                let x = x.add(m * acts.width);
-                                for k in 0..4 {
-                                    part[m][k] = S::fma(w4[k], S::splat(*x.add(k)), part[m][k]);
-                                }
+            let at = acts.first(row);
+            blocks::<S, U>(w, tile, |block, codes, scales, g| {
+                fetch_ahead::<U, M>(codes);
+                let c = U::unpack::<S>(codes, table);
+                for h in 0..steps {
+                    let mut part = [[S::splat(0.0); 4]; M];
+                    for j in 8 / steps * h..8 / steps * (h + 1) {
+                        let x = acts.x.add(row * acts.width + block * BLOCK + 4 * j);
+                        let w4 = columns::<S, U>(c[j], zero);
+                        for m in 0..M {
+                            let x = x.add(m * acts.width);
+                            for k in 0..4 {
+                                part[m][k] = S::fma(w4[k], S::splat(*x.add(k)), part[m][k]);
                             }
                         }
-                        let step = steps * b + h;
-                        let scale = S::load(scales.scale[step].as_ptr());
-                        for m in 0..M {
-                            let p = part[m];
-                            let sum = S::add(S::add(p[0], p[1]), S::add(p[2], p[3]));
-                            acc[m] = S::fma(sum, scale, acc[m]);
-                            if has_bias {
-                                let fsum = acts.fsum.add((row + m) * sums_row + 2 * block);
-                                let fsum = if SMALL { *fsum.add(h) } else { *fsum + *fsum.add(1) };
-                                let bias = S::load(scales.bias[step].as_ptr());
-                                acc[m] = S::fma(S::splat(fsum), bias, acc[m]);
-                            }
+                    }
+                    let scale = scales.scale::<S>(g + h);
+                    for m in 0..M {
+                        let p = part[m];
+                        let sum = S::add(S::add(p[0], p[1]), S::add(p[2], p[3]));
+                        acc[m] = S::fma(sum, scale, acc[m]);
+                        if has_bias {
+                            let meta = &*acts.meta.add(at + block * acts.lanes + m);
+                            let fsum = match (SMALL, h) {
+                                (false, _) => meta.fsum,
+                                (true, 0) => meta.fsum_low,
+                                (true, _) => meta.fsum - meta.fsum_low,
+                            };
+                            let bias = scales.bias::<S>(g + h);
+                            acc[m] = S::fma(S::splat(fsum), bias, acc[m]);
                         }
                     }
                 }

@@ -122,36 +122,30 @@ impl<D: Dot> Kernel for Range<'_, D> {
     #[inline(always)]
     unsafe fn run<S: Isa>(self) {
         let rows = self.product.rows;
+        let lanes = self.product.acts.lanes;
         let mut row = 0;
         while row < rows {
             let end = rows.min(row + ROW_BLOCK);
             for tile in self.first..self.last {
                 let mut m = row;
-                // SAFETY: rows `m ..` of each call are below `end`.
-                unsafe {
-                    // sizes that a kind or a machine has no use for are not even compiled
-                    if const { D::SIZES & S::SIZES & 8 != 0 } {
-                        while m + 8 <= end {
-                            self.block::<S, 8>(tile, m);
-                            m += 8;
+                while m < end {
+                    // rows of one panel; one row too many costs less than going twice
+                    let left = (end - m).min(lanes - m % lanes);
+                    // SAFETY: rows `m ..` of each call are rows or, in the last panel, room for rows.
+                    m += unsafe {
+                        match (left, lanes - m % lanes) {
+                            (7.., 8) if const { D::SIZES & S::SIZES & 8 != 0 } => {
+                                self.block::<S, 8>(tile, m, left)
+                            }
+                            (3.., 4..) if const { D::SIZES & S::SIZES & 4 != 0 } => {
+                                self.block::<S, 4>(tile, m, left.min(4))
+                            }
+                            (2.., _) if const { D::SIZES & S::SIZES & 2 != 0 } => {
+                                self.block::<S, 2>(tile, m, 2)
+                            }
+                            _ => self.block::<S, 1>(tile, m, 1),
                         }
-                    }
-                    if const { D::SIZES & S::SIZES & 4 != 0 } {
-                        while m + 4 <= end {
-                            self.block::<S, 4>(tile, m);
-                            m += 4;
-                        }
-                    }
-                    if const { D::SIZES & S::SIZES & 2 != 0 } {
-                        while m + 2 <= end {
-                            self.block::<S, 2>(tile, m);
-                            m += 2;
-                        }
-                    }
-                    while m < end {
-                        self.block::<S, 1>(tile, m);
-                        m += 1;
-                    }
+                    };
                 }
             }
             row = end;
@@ -160,19 +154,19 @@ impl<D: Dot> Kernel for Range<'_, D> {
 }
 
 impl<D: Dot> Range<'_, D> {
-    /// Rows `row .. row + M` of one tile.
+    /// Rows `row .. row + M` of one tile, of which the first `rows` are stored. Gives `rows`.
     ///
     /// # Safety
     /// As for [`Product::run`].
     #[inline(always)]
-    unsafe fn block<S: Isa, const M: usize>(&self, tile: usize, row: usize) {
+    unsafe fn block<S: Isa, const M: usize>(&self, tile: usize, row: usize, rows: usize) -> usize {
         let p = self.product;
         // SAFETY: outputs of this tile are 16, or fewer in the last; only those are touched.
         unsafe {
             let product = D::tile::<S, M>(p.weight, tile, &p.acts, row);
             let (width, first) = (p.weight.rows, tile * LANES);
             let n = LANES.min(width - first);
-            for (m, &y) in product.iter().enumerate() {
+            for (m, &y) in product[..rows].iter().enumerate() {
                 let at = (row + m) * width + first;
                 let mut y = y;
                 if let Some(bias) = p.bias {
@@ -189,5 +183,6 @@ impl<D: Dot> Range<'_, D> {
                 store_some::<S>(p.out.add(at), y, n);
             }
         }
+        rows
     }
 }

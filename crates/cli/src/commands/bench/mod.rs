@@ -36,11 +36,39 @@ pub struct Row {
     n_prompt: usize,
     n_gen: usize,
     n_depth: usize,
+    n_streams: usize,
     test_time: u64,
     avg_ts: f64,
     stddev_ts: f64,
     samples_ts: Vec<f64>,
     samples_ns: Vec<u64>,
+}
+
+/// What the machine could do at best.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Limit {
+    /// `read`: memory, of as many bytes as the weights; `int8`: integer dot products.
+    limit: &'static str,
+    n_threads: usize,
+    /// GB/s, or GOP/s.
+    value: f64,
+}
+
+/// A line of the result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Line {
+    Test(Row),
+    Limit(Limit),
+}
+
+/// Measures the machine as the loaded model uses it.
+fn limits(loaded: &Loaded) -> Result<[Limit; 2]> {
+    let bytes = loaded.model.info().details.as_ref().map_or(1 << 28, |it| it.bytes);
+    let found = loaded.cpu.measure(bytes)?;
+    let n_threads = loaded.cpu.threads();
+    let limit = |limit, per_second| Limit { limit, n_threads, value: per_second / 1e9 };
+    Ok([limit("read", found.read), limit("int8", found.int8)])
 }
 
 /// Runs every combination of the lists and prints a line for each as it ends.
@@ -69,14 +97,25 @@ pub fn run(context: &Context, args: BenchArgs) -> Result<Exit> {
             threads,
             precise: args.precise,
             isa: args.isa,
-            kv: None,
+            kv: args.kv,
             memory: None,
         };
-        let loaded = loading::load(context, &name, &load, |_| {})?;
+        let most = args.streams.iter().copied().max().unwrap_or(1);
+        let loaded = loading::load(context, &name, &load, |options| options.max_sequences = most)?;
+        if args.limits {
+            for limit in limits(&loaded)? {
+                if !context.json() {
+                    output::write(format_args!("{}", table::limit(&limit)))?;
+                }
+                rows.push(Line::Limit(limit));
+            }
+            loaded.model.unload().wait()?;
+            continue;
+        }
         let progress = Progress::new(context);
         let bar = progress.steps("measuring", cases.len() as u64);
         for &case in &cases {
-            bar.set_message(table::test(case.prompt, case.generate, case.depth));
+            bar.set_message(table::test(case.prompt, case.generate, case.depth, case.streams));
             let report = loaded.model.bench(case).wait()?;
             let row = row(&name, &loaded, &args, &report);
             bar.inc(1);
@@ -84,7 +123,7 @@ pub fn run(context: &Context, args: BenchArgs) -> Result<Exit> {
                 let head = if rows.is_empty() { table::header() } else { String::new() };
                 bar.suspend(|| output::write(format_args!("{head}{}", table::line(&row))))?;
             }
-            rows.push(row);
+            rows.push(Line::Test(row));
         }
         bar.finish_and_clear();
         // Its memory is given back before the next one is loaded.
@@ -100,10 +139,14 @@ pub fn run(context: &Context, args: BenchArgs) -> Result<Exit> {
 fn cases(args: &BenchArgs) -> Vec<BenchCase> {
     let mut cases = Vec::new();
     for &depth in &args.n_depth {
-        let case =
-            |prompt, generate| BenchCase { prompt, generate, depth, repeats: args.repetitions };
-        cases.extend(args.n_prompt.iter().filter(|&&n| n > 0).map(|&n| case(n, 0)));
-        cases.extend(args.n_gen.iter().filter(|&&n| n > 0).map(|&n| case(0, n)));
+        for &streams in &args.streams {
+            let case = |prompt, generate| {
+                let repeats = args.repetitions;
+                BenchCase { prompt, generate, depth, streams, repeats }
+            };
+            cases.extend(args.n_prompt.iter().filter(|&&n| n > 0).map(|&n| case(n, 0)));
+            cases.extend(args.n_gen.iter().filter(|&&n| n > 0).map(|&n| case(0, n)));
+        }
     }
     cases
 }
@@ -148,10 +191,11 @@ fn row(name: &str, loaded: &Loaded, args: &BenchArgs, report: &BenchReport) -> R
         n_prompt: case.prompt,
         n_gen: case.generate,
         n_depth: case.depth,
+        n_streams: case.streams,
         test_time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs()),
         avg_ts,
         stddev_ts,
-        samples_ts: seconds.iter().map(|s| tokens as f64 / s.max(1e-12)).collect(),
+        samples_ts: seconds.iter().map(|s| (tokens * case.streams) as f64 / s.max(1e-12)).collect(),
         samples_ns: seconds.iter().map(|s| (s * 1e9) as u64).collect(),
     }
 }
@@ -169,8 +213,11 @@ mod tests {
             n_depth: vec![0, 1024],
             threads: vec![],
             repetitions: 3,
+            streams: vec![1],
+            limits: false,
             precise: false,
             isa: None,
+            kv: None,
         };
         let found: Vec<_> =
             cases(&args).iter().map(|it| (it.prompt, it.generate, it.depth)).collect();

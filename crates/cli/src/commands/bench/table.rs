@@ -1,6 +1,6 @@
 //! The table that people paste: llama-bench's columns and widths.
 
-use super::Row;
+use super::{Limit, Row};
 
 /// Columns with their widths; those of numbers are aligned to the right.
 const COLUMNS: [(&str, usize, bool); 7] = [
@@ -32,9 +32,15 @@ pub fn line(row: &Row) -> String {
         parameters(row.model_n_params),
         row.backend.to_uppercase(),
         row.n_threads.to_string(),
-        test(row.n_prompt, row.n_gen, row.n_depth),
+        test(row.n_prompt, row.n_gen, row.n_depth, row.n_streams),
         format!("{:.2} ± {:.2}", row.avg_ts, row.stddev_ts),
     ])
+}
+
+/// What the machine could do.
+pub fn limit(limit: &Limit) -> String {
+    let unit = if limit.limit == "read" { "GB/s" } else { "GOP/s" };
+    format!("{} threads, {}: {:.1} {unit}\n", limit.n_threads, limit.limit, limit.value)
 }
 
 fn join(cells: &[String; 7]) -> String {
@@ -48,13 +54,16 @@ fn join(cells: &[String; 7]) -> String {
     text + "\n"
 }
 
-/// `pp512`, `tg128 @ d1024`.
-pub fn test(prompt: usize, generate: usize, depth: usize) -> String {
+/// `pp512`, `tg128 @ d1024`, `tg128 x 4` for four streams.
+pub fn test(prompt: usize, generate: usize, depth: usize, streams: usize) -> String {
     let mut text = match (prompt, generate) {
         (prompt, 0) => format!("pp{prompt}"),
         (0, generate) => format!("tg{generate}"),
         (prompt, generate) => format!("pp{prompt}+tg{generate}"),
     };
+    if streams > 1 {
+        text += &format!(" x {streams}");
+    }
     if depth > 0 {
         text += &format!(" @ d{depth}");
     }
@@ -105,6 +114,7 @@ mod tests {
             n_prompt: 512,
             n_gen: 0,
             n_depth: 1024,
+            n_streams: 1,
             test_time: 0,
             avg_ts: 1234.567,
             stddev_ts: 8.9,
@@ -148,7 +158,7 @@ mod tests {
         assert_eq!(rough(999_900_000), "1.0B");
         assert_eq!(rough(7_240_000_000), "7.2B");
         assert_eq!(rough(32_500_000_000), "32B");
-        assert_eq!(test(0, 128, 0), "tg128");
-        assert_eq!(test(512, 128, 64), "pp512+tg128 @ d64");
+        assert_eq!(test(0, 128, 0, 4), "tg128 x 4");
+        assert_eq!(test(512, 128, 64, 1), "pp512+tg128 @ d64");
     }
 }

@@ -1,0 +1,131 @@
+//! Dividing a product: each thread has a share of the tiles, one stretch of memory, and helps others when
+//! it is done with its own.
+
+use std::ops::Range;
+
+use tessera_graph::Activation;
+
+use crate::{
+    isa::prefetch,
+    kernels::{
+        acts::Acts,
+        matmul::{Finish, Product},
+    },
+    lower::{Part, Slot, Work},
+    step::Step,
+};
+
+/// Bytes of weights a thread takes at a time: enough that taking costs nothing, little enough that threads
+/// end together.
+const TAKE_BYTES: usize = 64 << 10;
+
+/// Bytes of a share that are fetched before the product begins, while memory would be idle: about what
+/// comes in during the work on a row between two products.
+const WARM_BYTES: usize = 16 << 10;
+
+/// Rows up to which a product waits for memory rather than for arithmetic.
+const FEW_ROWS: usize = 8;
+
+/// The parts whose tiles are divided (the two of a gated unit go together, tile by tile).
+fn divided<'a>(parts: &'a [Part], gate: Option<Activation>) -> &'a [Part] {
+    if gate.is_some() { &parts[..1] } else { parts }
+}
+
+/// Tiles of all of `parts`, one after the other.
+fn total(parts: &[Part]) -> usize {
+    parts.iter().map(|p| p.weight.count()).sum()
+}
+
+/// Tiles of a thread's share.
+fn share(total: usize, thread: usize, threads: usize) -> Range<usize> {
+    total * thread / threads..total * (thread + 1) / threads
+}
+
+/// Computes tiles until none are left.
+///
+/// # Safety
+/// As for [`Step::run`]: activations are prepared, and threads have met since unless they are this thread's.
+#[allow(clippy::too_many_arguments)] // one instruction's fields, and who runs it
+pub(crate) unsafe fn run(
+    step: &Step<'_>,
+    parts: &[Part],
+    residual: Option<&Slot>,
+    gate: Option<Activation>,
+    acts: &Acts,
+    rows: usize,
+    index: usize,
+    thread: usize,
+) {
+    let threads = step.model.pool.threads();
+    let total = total(divided(parts, gate));
+    let fair = total.div_ceil(threads * 8).max(1);
+    let n = (TAKE_BYTES / parts[0].weight.tile_bytes.max(1)).clamp(1, fair);
+    for owner in (thread..threads).chain(0..thread) {
+        let share = share(total, owner, threads);
+        loop {
+            let first = share.start + step.take_of(index, owner, n);
+            if first >= share.end {
+                break;
+            }
+            let range = first..share.end.min(first + n);
+            // SAFETY: these tiles are taken by this thread alone.
+            unsafe { tiles(step, parts, residual, gate, acts, rows, range) };
+        }
+    }
+}
+
+/// Computes a range of tiles.
+///
+/// # Safety
+/// As for [`run`], and these tiles are this thread's.
+unsafe fn tiles(
+    step: &Step<'_>,
+    parts: &[Part],
+    residual: Option<&Slot>,
+    gate: Option<Activation>,
+    acts: &Acts,
+    rows: usize,
+    range: Range<usize>,
+) {
+    let run = |part: &Part, first: usize, last: usize, finish: Finish| {
+        let (weight, bias, out) = (&part.weight, part.bias, part.out.p);
+        let product = Product { weight, bias, acts: *acts, rows, out, finish };
+        // SAFETY: passed on.
+        unsafe { product.run(step.model.level, step.model.precise, first, last) };
+    };
+    if let (Some(activation), [gate, up]) = (gate, parts) {
+        run(gate, range.start, range.end, Finish::Store);
+        run(up, range.start, range.end, Finish::Gate(activation));
+        return;
+    }
+    let mut before = 0;
+    for part in parts {
+        let count = part.weight.count();
+        let (a, z) = (range.start.max(before), range.end.min(before + count));
+        if a < z {
+            let finish = residual.map_or(Finish::Store, |r| Finish::Add(r.p));
+            run(part, a - before, z - before, finish);
+        }
+        before += count;
+    }
+}
+
+/// Fetches the beginning of a thread's share of product `index`, if its step waits for memory.
+pub(crate) fn warm(step: &Step<'_>, index: usize, thread: usize) {
+    let Work::Product { parts, gate, x, .. } = &step.model.program.instructions[index].work else {
+        return;
+    };
+    if step.rows(x.rows) > FEW_ROWS {
+        return;
+    }
+    let divided = divided(parts, *gate);
+    let mut first = share(total(divided), thread, step.model.pool.threads()).start;
+    for part in divided {
+        if first < part.weight.count() {
+            let start = part.weight.tile(first).cast_const();
+            (0..WARM_BYTES / 64).for_each(|line| prefetch(start.wrapping_add(line * 64)));
+            return;
+        }
+        first -= part.weight.count();
+    }
+}
