@@ -1,175 +1,169 @@
-"""Runs our benchmark and a peer's on the same files, turn about, and compares them.
+"""Runs our benchmark and our peers' on the same models, turn about, and makes one table of it.
 
-    python bench.py MODEL.gguf ... --tessera PROGRAM --llama-bench PROGRAM
-                    [-p 512] [-n 128] [-d 0,2048] [-t 1,2] [-r 5] [--json FILE] [--bandwidth]
+    python bench.py MODEL.gguf ... [--best FILE.gguf ...] --tessera PROGRAM --llama-bench PROGRAM
+                    --llama-batched-bench PROGRAM --openvino PYTHON
+                    [-p 512,4096] [-n 64] [-d 0,2048,8192] [--streams 1,4,16] [-t 1,2] [-r 5] [--json FILE]
 
-A round is one run of each engine at each thread count; the engines change places from
-one round to the next, so that a slow minute of the machine falls on both. Every figure
-is the median over the rounds, with the range beside it; the ratio is the median of the
-ratios within the rounds, which a machine that is busy for a while disturbs least. Peak memory is the kernel's
-figure for the process (wait4). "start" is the wall time of a process that loads the
-model and evaluates one token: load time, as a user feels it.
+A round measures every case at every thread count once. Within a case the engines follow each
+other directly, each round in another order, and the machine's limits are sampled just before and after
+ours: so a slow minute of the machine falls on all. Figures are medians over the rounds with the range beside
+them; ratios and fractions of the limit are taken within a round first. "start" is the wall time of a
+process that loads the model and evaluates one token.
 
-A new engine is one more entry in `engines()`: a function from a model and settings to
-a command line that prints a JSON list of objects with the fields of `llama-bench -o json`
-(n_prompt, n_gen, n_depth, n_threads, avg_ts).
+modelfile.py says what a token costs, limits.py what the machine can do, engines.py how each
+engine is asked. A new engine is one more function there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+import modelfile
+from engines import START, Case, Engine, Failed, engines, run
+from limits import fraction, sample_or_none
+from table import show
 
 
-def engines(args) -> dict:
-    """Name -> command(model, prompt, gen, depth, threads). Ours first."""
-
-    def flags(model, p, n, d, t):
-        return ["-p", p, "-n", n, "-d", d, "-t", t, "-r", 1]
-
-    out = {}
-    if args.tessera:
-        out["tessera"] = lambda m, *s: [args.tessera, "bench", m, *flags(m, *s), "--json", *args.tessera_arg]
-    if args.llama_bench:
-        out["llama.cpp"] = lambda m, *s: [args.llama_bench, "-m", m, *flags(m, *s), "-o", "json", *args.llama_arg]
+def cases(args, work: modelfile.Work) -> list[Case]:
+    """Prefill of each length, decode at each depth, then several streams."""
+    out = [Case(p, 0, 0, 1) for p in args.p if p]
+    if args.n:
+        # A file that was trained for 8,192 positions is measured as deep as it goes.
+        depths = dict.fromkeys(min(d, work.context - args.n) for d in args.d)
+        if 1 in args.streams:
+            out += [Case(0, args.n, d, 1) for d in depths]
+        out += [Case(0, args.n, args.stream_depth, s) for s in args.streams if s > 1]
     return out
 
 
-def run(command: list) -> tuple[list, float, float]:
-    """(parsed output, wall seconds, peak resident megabytes) of one process."""
-    command = [str(c) for c in command]
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        start = time.monotonic()
-        child = subprocess.Popen(command, stdout=out, stderr=err)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.monotonic() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        err.seek(0)
-        text, complaint = out.read().decode(), err.read().decode(errors="replace")
-    if child.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\nended with {child.returncode}:\n{complaint[-2000:]}")
-    scale = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, KiB elsewhere
+class Figures:
+    """The figures of one model: a row for each measure, its values by engine and round."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple, dict] = {}
+        self.failures: dict[tuple, str] = {}
+
+    def row(self, what: str, unit: str, threads: int) -> dict:
+        empty = {"what": what, "unit": unit, "threads": threads, "engines": {}, "peak_mb": {}}
+        empty |= {"limits": [], "of_limit": []}
+        return self.rows.setdefault((what, unit, threads), empty)
+
+    def put(self, row: dict, engine: str, value: float | None, peak_mb: float | None = None) -> None:
+        """One round's value, or None: the place in the list is the round."""
+        row["engines"].setdefault(engine, []).append(value)
+        row["peak_mb"].setdefault(engine, []).append(peak_mb)
+
+    def plain(self) -> dict:
+        failures = [{"engine": e, "what": w, "threads": t, "why": y} for (e, w, t), y in self.failures.items()]
+        return {"rows": list(self.rows.values()), "failures": failures}
+
+
+def attempt(figures: Figures, engine: Engine, case: Case, threads: int):
+    """One run, or None; what failed once is not tried again in later rounds."""
+    key = (engine.name, str(case), threads)
+    if key in figures.failures:
+        return None
     try:
-        rows = json.loads(text) if text.strip() else []
-    except json.JSONDecodeError as e:
-        raise SystemExit(f"{' '.join(command)}\nprinted no JSON ({e}):\n{text[:500]}") from None
-    return rows, wall, usage.ru_maxrss * (1.024 if scale == 1e3 else 1) / scale
+        return run(engine, case, threads)
+    except Failed as why:
+        figures.failures[key] = str(why)
+        print(f"{engine.name}, {case}, {threads} threads: {why}", file=sys.stderr)
+        return None
 
 
-def label(row: dict) -> str:
-    kind = "+".join(f"{tag}{row[key]}" for tag, key in (("pp", "n_prompt"), ("tg", "n_gen")) if row[key])
-    return kind + (f" @{row['n_depth']}" if row.get("n_depth") else "")
+def limits_now(figures: Figures, model: str, args, work, case: Case, threads: int) -> dict[str, float]:
+    limit = sample_or_none(args.tessera, model, work, threads)
+    if "failed" in limit:
+        figures.failures.setdefault(("limits", str(case), threads), limit.pop("failed"))
+    return limit
 
 
-def bandwidth(model: Path, threads: list[int]) -> dict[int, float]:
-    """GB/s of plain reads of as many bytes as the model has."""
-    with tempfile.TemporaryDirectory() as tmp:
-        program = f"{tmp}/readbw"
-        flags = ["-O3", "-march=native", "-pthread"]
-        subprocess.run([os.environ.get("CC", "cc"), *flags, str(HERE / "readbw.c"), "-o", program], check=True)
-        size = max(1, model.stat().st_size // 1_000_000)
-        text = subprocess.run(
-            [program, str(size), *map(str, threads)], check=True, capture_output=True, text=True
-        ).stdout
-    return {int(t): float(g) for t, g in (line.split() for line in text.splitlines())}
+def one_case(figures, order: list[Engine], ours: str, args, model, work, case: Case, threads: int) -> None:
+    row = figures.row(str(case), "tok/s", threads)
+    for engine in order:
+        if engine.name != ours:
+            it = attempt(figures, engine, case, threads)
+            figures.put(row, engine.name, it and it.rate, it and it.peak_mb)
+            continue
+        # Other work on the machine can only lower a sample, so the higher of two counts.
+        before = limits_now(figures, model, args, work, case, threads)
+        it = attempt(figures, engine, case, threads)
+        after = limits_now(figures, model, args, work, case, threads)
+        limit = {kind: max(before.get(kind, 0), after.get(kind, 0)) for kind in before | after}
+        figures.put(row, engine.name, it and it.rate, it and it.peak_mb)
+        row["limits"].append(limit)
+        row["of_limit"].append(it and fraction(work, case, it.rate, limit))
 
 
-def measure(model: str, args) -> list[dict]:
-    """Every figure of one model: {what, threads, unit, engine name: [values]}."""
-    every = engines(args)
-    threads = [int(t) for t in args.t.split(",")]
-    table: dict[tuple, dict] = {}
-
-    def note(what, t, unit, engine, value):
-        row = table.setdefault((what, t), {"what": what, "threads": t, "unit": unit})
-        row.setdefault(engine, []).append(value)
-
-    for repeat in range(args.r):
-        order = list(every) if repeat % 2 == 0 else list(every)[::-1]
-        for t in threads:
-            if args.bandwidth:
-                note("read", t, "GB/s", "machine", bandwidth(Path(model), [t])[t])
-            for engine in order:
-                for d in args.d.split(","):
-                    rows, _, peak = run(every[engine](model, args.p, args.n, d, t))
-                    for row in rows:
-                        assert int(row["n_threads"]) == t, row
-                        note(label(row), t, "tok/s", engine, float(row["avg_ts"]))
-                        if "load_s" in row:
-                            note("load (own figure)", t, "s", engine, float(row["load_s"]))
-                    note(f"peak memory, depth {d}", t, "MB", engine, peak)
-        for engine in order:
-            _, wall, peak = run(every[engine](model, 1, 0, 0, threads[0]))
-            note("start", threads[0], "s", engine, wall)
-            note("memory after start", threads[0], "MB", engine, peak)
-        print(f"{Path(model).name}: round {repeat + 1} of {args.r}", file=sys.stderr, flush=True)
-    return list(table.values())
+def measure(figures: Figures, round_: int, model: str, best: str | None, args) -> None:
+    """One round of one model."""
+    work = modelfile.read(Path(model))
+    every = engines(args, model, best)
+    turn = round_ % len(every)
+    order = every[turn:] + every[:turn]
+    # Without tessera the first peer's share of the limit is shown.
+    ours = every[0].name
+    for threads in args.t:
+        for case in cases(args, work):
+            one_case(figures, order, ours, args, model, work, case, threads)
+    for engine in order:
+        it = attempt(figures, engine, START, args.t[0])
+        figures.put(figures.row("start", "s", args.t[0]), engine.name, it and it.seconds)
+        figures.put(figures.row("memory after start", "MB", args.t[0]), engine.name, it and it.peak_mb)
 
 
-def figure(values: list[float] | None) -> str:
-    if not values:
-        return "-"
-    places = 0 if min(values) >= 1000 else 1 if min(values) >= 10 else 3
-    middle = f"{statistics.median(values):.{places}f}"
-    if len(values) == 1:
-        return middle
-    return f"{middle} ({min(values):.{places}f}-{max(values):.{places}f})"
+def numbers(text: str) -> list[int]:
+    return [int(n) for n in text.split(",")]
 
 
-def show(results: dict[str, list[dict]], names: list[str]) -> str:
-    ours, theirs = names[0], names[-1]
-    head = ["model", "measure", "threads", *names]
-    if len(names) > 1:
-        head.append(f"{ours} / {theirs}")
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for model, rows in results.items():
-        for row in rows:
-            cells = [model, f"{row['what']}, {row['unit']}", str(row["threads"])]
-            if "machine" in row:
-                cells += [figure(row["machine"])] + [""] * (len(head) - 4)
-            else:
-                cells += [figure(row.get(n)) for n in names]
-                if len(names) > 1:
-                    pairs = [a / b for a, b in zip(row.get(ours, []), row.get(theirs, []))]
-                    cells.append(f"{statistics.median(pairs):.2f}" if pairs else "-")
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def arguments() -> argparse.Namespace:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("models", nargs="+")
+    p.add_argument("--best", action="append", default=[], metavar="FILE",
+                   help="the same model in the peers' best packing; once a model, in order; '-' for none")  # fmt: skip
+    p.add_argument("--tessera", help="our program")
+    p.add_argument("--llama-bench", help="llama.cpp's llama-bench")
+    p.add_argument("--llama-batched-bench", help="llama.cpp's llama-batched-bench, for several streams")
+    p.add_argument("--openvino", metavar="PYTHON", help="a Python that has openvino-genai")
+    for name in ("tessera", "llama", "openvino"):
+        p.add_argument(f"--{name}-arg", action="append", default=[], help="one more argument for it")
+    p.add_argument("-p", type=numbers, default=[512, 4096], help="prompt tokens (0 for none)")
+    p.add_argument("-n", type=int, default=64, help="generated tokens (0 for none)")
+    p.add_argument("-d", type=numbers, default=[0, 2048, 8192], help="depths: tokens already in the context")
+    p.add_argument("--streams", type=numbers, default=[1, 4, 16], help="sequences that decode together")
+    p.add_argument("--stream-depth", type=int, default=0, help="the depth of each where there are several")
+    p.add_argument("-t", type=numbers, default=[1, 2], help="thread counts")
+    p.add_argument("-r", type=int, default=5, help="rounds")
+    p.add_argument("--json", help="every single figure, into this file, after every round")
+    args = p.parse_args()
+    if args.best and len(args.best) != len(args.models):
+        p.error(f"{len(args.models)} models need as many --best ('-' for none), not {len(args.best)}")
+    if not (args.tessera or args.llama_bench or args.openvino):
+        p.error("name at least one engine: --tessera, --llama-bench, --openvino")
+    return args
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("models", nargs="+")
-    p.add_argument("--tessera", help="our program")
-    p.add_argument("--llama-bench", help="llama.cpp's llama-bench")
-    p.add_argument("--tessera-arg", action="append", default=[], help="one more argument for ours")
-    p.add_argument("--llama-arg", action="append", default=[], help="one more argument for llama-bench")
-    p.add_argument("-p", default="512", help="prompt tokens (0 for none)")
-    p.add_argument("-n", default="128", help="generated tokens (0 for none)")
-    p.add_argument("-d", default="0", help="depths: tokens already in the context")
-    p.add_argument("-t", default="1,2", help="thread counts")
-    p.add_argument("-r", type=int, default=5, help="rounds")
-    p.add_argument("--json", help="every single figure, into this file")
-    p.add_argument("--bandwidth", action="store_true", help="measure reads beside every thread count (needs cc)")
-    args = p.parse_args()
-    names = list(engines(args))
-    if not names:
-        p.error("name at least one engine: --tessera, --llama-bench")
+    args = arguments()
+    bests = [None if b == "-" else b for b in args.best] or [None] * len(args.models)
+    figures = {m: Figures() for m in args.models}
     results = {}
-    for model in args.models:
-        results[Path(model).name] = measure(model, args)
-        if args.json:
-            Path(args.json).write_text(json.dumps(results, indent=1) + "\n")
-    print(show(results, names))
+    for round_ in range(args.r):
+        for model, best in zip(args.models, bests):
+            measure(figures[model], round_, model, best, args)
+            names = [e.name for m, b in zip(args.models, bests) for e in engines(args, m, b)]
+            results = {
+                "ours": "tessera" if args.tessera else None,
+                "names": list(dict.fromkeys(names)),
+                "models": {Path(m).name: f.plain() for m, f in figures.items()},
+            }
+            if args.json:
+                Path(args.json).write_text(json.dumps(results, indent=1) + "\n")
+            print(f"{Path(model).name}: round {round_ + 1} of {args.r}", file=sys.stderr, flush=True)
+    print(show(results))
 
 
 if __name__ == "__main__":
