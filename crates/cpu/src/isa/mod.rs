@@ -144,13 +144,13 @@ pub(crate) trait Kernel {
     unsafe fn run<S: Isa>(self) -> Self::Output;
 }
 
-/// Asks for the cache line at `p` ahead of time; any address will do.
+/// Asks for the cache line at `p` ahead of time, into the second level; any address will do.
 #[inline(always)]
 pub(crate) fn prefetch(p: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: part of the x86-64 baseline; a hint that never faults.
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast())
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast())
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;
