@@ -77,6 +77,9 @@ impl Group {
     }
 }
 
+/// Groups, or splits of them, that a thread takes at a time at most.
+const LONGEST: usize = 16;
+
 /// A thread's share of an attention: takes groups of queries, or splits of them, until none are left.
 ///
 /// # Safety
@@ -92,12 +95,16 @@ pub(crate) unsafe fn attend(
 ) {
     let divided = step.divided(op.heads);
     let share = op.heads / layer.kv_heads;
-    let (mut item, mut next) = (0, step.take(index, 1));
+    // neighbours together: they lie one behind the other in memory
+    let splits = if divided { step.splits() } else { 1 };
+    let items = step.batch.tokens.len() * op.heads / GROUP.min(share) * splits;
+    let stretch = (items / (4 * step.model.pool.threads())).clamp(1, LONGEST);
+    let (mut item, mut next) = (0, step.take(index, stretch));
     let mut mine = || {
-        let taken = item == next;
+        let taken = (next..next + stretch).contains(&item);
         item += 1;
-        if taken {
-            next = step.take(index, 1);
+        if item == next + stretch {
+            next = step.take(index, stretch);
         }
         taken
     };

@@ -119,21 +119,19 @@ impl Split<'_> {
                 }
             }
             for start in (lo..hi).step_by(PAGE) {
-                let keys = self.layer.keys(self.pages[start / PAGE], self.head, self.kv);
-                if start + PAGE < hi {
-                    fetch(self.layer.keys(self.pages[start / PAGE + 1], self.head, self.kv));
-                } else {
-                    fetch(self.values(lo));
-                }
+                let keys = self.keys(start);
+                let next =
+                    if start + PAGE < hi { self.keys(start + PAGE) } else { self.values(lo) };
                 let out = scores.add(start - base);
                 let blocks = if S::WIDE { PAGE / LANES } else { 1 };
                 for block in (0..PAGE / LANES).step_by(blocks) {
-                    let keys = keys.add(block * dim * LANES * E::BYTES).cast_const();
+                    let offset = block * dim * LANES * E::BYTES;
+                    let (keys, next) = (keys.add(offset), next.wrapping_add(offset));
                     let (out, at) = (out.add(block * LANES), start + block * LANES);
                     if const { S::WIDE } {
-                        self.scores::<S, E, R, { PAGE / LANES }>(keys, factors, at, out);
+                        self.scores::<S, E, R, { PAGE / LANES }>(keys, next, factors, at, out);
                     } else {
-                        self.scores::<S, E, R, 1>(keys, factors, at, out);
+                        self.scores::<S, E, R, 1>(keys, next, factors, at, out);
                     }
                 }
             }
@@ -157,18 +155,26 @@ impl Split<'_> {
         }
     }
 
-    /// The head's value block of the page of position `start`.
+    /// The head's key block of the page of position `start`.
+    #[inline(always)]
+    fn keys(&self, start: usize) -> *const u8 {
+        self.layer.keys(self.pages[start / PAGE], self.head, self.kv)
+    }
+
+    /// The head's value block of that page.
     #[inline(always)]
     fn values(&self, start: usize) -> *const u8 {
-        let keys = self.layer.keys(self.pages[start / PAGE], self.head, self.kv);
-        keys.wrapping_add(self.layer.block_bytes(self.kv))
+        self.keys(start).wrapping_add(self.layer.block_bytes(self.kv))
     }
 
     /// Masked scores of `N` blocks of positions, the first of which is `at`, to `out` (`[R][SPLIT]`).
+    /// What lies as far into `next` is fetched on the way.
     #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // an inner loop, cut out to be compiled for two widths
     unsafe fn scores<S: Isa, E: Element, const R: usize, const N: usize>(
         &self,
         keys: *const u8,
+        next: *const u8,
         factors: *const E::Factor,
         at: usize,
         out: *mut f32,
@@ -179,6 +185,7 @@ impl Split<'_> {
             let mut acc = [[S::splat(0.0); N]; R];
             for step in 0..self.layer.head_dim.div_ceil(E::STEP) {
                 let k: [_; N] = from_fn(|n| E::load::<S>(keys, (n * dim + step * E::STEP) * LANES));
+                fetch_steps::<E, N>(next, step, dim * E::BYTES * LANES);
                 for r in 0..R {
                     let q = *factors.add(r * WIDEST + step);
                     for n in 0..N {
@@ -221,12 +228,17 @@ impl Split<'_> {
             let mut acc = [[S::splat(0.0); N]; R];
             for start in (lo..hi).step_by(PAGE) {
                 let values = self.values(start);
-                if start + PAGE < hi {
-                    fetch(self.values(start + PAGE));
-                }
+                let next = match self.pages.get(start / PAGE + 1) {
+                    Some(_) if start + PAGE < hi => self.values(start + PAGE),
+                    // most likely the next split's turn
+                    Some(_) => self.keys(start + PAGE),
+                    None => values,
+                };
+                let next = next.wrapping_add(d * E::STEP * E::BYTES);
                 for step in 0..PAGE / E::STEP {
                     let x: [_; N] =
                         from_fn(|n| E::load::<S>(values, (step * dim + d + n * LANES) * E::STEP));
+                    fetch_row::<E, N>(next.wrapping_add(step * dim * E::STEP * E::BYTES));
                     for r in 0..R {
                         let row = weights.add(r * SPLIT + lo - base).cast::<E::Factor>();
                         let w = *row.add((start - lo) / E::STEP + step);
@@ -245,10 +257,25 @@ impl Split<'_> {
     }
 }
 
-/// Fetches the beginning of a block; the hardware follows from there.
+/// Bytes of one vector of elements as it is stored.
+const fn vector_bytes<E: Element>() -> usize {
+    LANES * E::STEP * E::BYTES
+}
+
+/// Fetches what step `step` of `N` key blocks, `stride` bytes apart, will read.
 #[inline(always)]
-fn fetch(block: *const u8) {
-    (0..16).for_each(|line| prefetch(block.wrapping_add(line * 64)));
+fn fetch_steps<E: Element, const N: usize>(block: *const u8, step: usize, stride: usize) {
+    let offset = step * vector_bytes::<E>();
+    if offset.is_multiple_of(64) {
+        (0..N).for_each(|n| prefetch(block.wrapping_add(n * stride + offset)));
+    }
+}
+
+/// Fetches `N` vectors side by side.
+#[inline(always)]
+fn fetch_row<E: Element, const N: usize>(row: *const u8) {
+    let lines = (N * vector_bytes::<E>()).div_ceil(64);
+    (0..lines).for_each(|line| prefetch(row.wrapping_add(line * 64)));
 }
 
 /// Turns `n` scores (whole vectors) into weights `e^(score - largest)`: the largest score and the weights'
