@@ -4,12 +4,11 @@
 //! vector holds 16 positions and scores need no horizontal sums, and a block of values `[PAGE][dim]`. `dim` is
 //! `head_dim` rounded up to 16. (Bfloat16 goes by pairs: see [`Element`].)
 
-use half::{bf16, f16};
 use tessera_graph::{BackendError, Graph, KvType, PAGE, PageGroup, StateId};
 
 use crate::{
-    isa::{Isa, LANES},
-    kernels::attention::WIDEST,
+    isa::{Isa, Kernel, LANES},
+    kernels::{attention::WIDEST, math::load_some},
     region::Region,
 };
 
@@ -141,15 +140,18 @@ pub(crate) trait Element {
     /// There is room for them; the machine has `S`.
     unsafe fn factors<S: Isa>(to: *mut Self::Factor, index: usize, x: S::F);
 
-    /// Stores one element.
+    /// An element in memory.
+    type Stored: Copy + Default;
+
+    /// Stores 16 elements.
     ///
     /// # Safety
-    /// There is room for it.
-    unsafe fn put(p: *mut u8, index: usize, x: f32);
+    /// The machine has `S`.
+    unsafe fn store<S: Isa>(to: &mut [Self::Stored; LANES], x: S::F);
 }
 
 macro_rules! single {
-    ($name:ident, $ty:ty, $load:ident, |$x:ident| $convert:expr) => {
+    ($name:ident, $ty:ty, $load:ident, $store:ident) => {
         /// One element a lane, multiplied in f32.
         pub(crate) struct $name;
 
@@ -177,17 +179,19 @@ macro_rules! single {
                 unsafe { S::store(to.add(index), x) }
             }
 
+            type Stored = $ty;
+
             #[inline(always)]
-            unsafe fn put(p: *mut u8, index: usize, $x: f32) {
-                // SAFETY: the caller vouches for the memory.
-                unsafe { p.cast::<$ty>().add(index).write($convert) }
+            unsafe fn store<S: Isa>(to: &mut [$ty; LANES], x: S::F) {
+                // SAFETY: the caller vouches for the machine.
+                unsafe { S::$store(to.as_mut_ptr(), x) }
             }
         }
     };
 }
 
-single!(HalfElement, u16, load_f16, |x| f16::from_f32(x).to_bits());
-single!(FloatElement, f32, load, |x| x);
+single!(HalfElement, u16, load_f16, store_f16);
+single!(FloatElement, f32, load, store);
 
 /// Pairs of bfloat16, multiplied with pairs of bfloat16 and summed in f32.
 pub(crate) struct BrainElement;
@@ -216,10 +220,12 @@ impl Element for BrainElement {
         unsafe { S::store_bf16(to.cast::<u16>().add(index), x) }
     }
 
+    type Stored = u16;
+
     #[inline(always)]
-    unsafe fn put(p: *mut u8, index: usize, x: f32) {
-        // SAFETY: the caller vouches for the memory.
-        unsafe { p.cast::<u16>().add(index).write(bf16::from_f32(x).to_bits()) }
+    unsafe fn store<S: Isa>(to: &mut [u16; LANES], x: S::F) {
+        // SAFETY: the caller vouches for the machine.
+        unsafe { S::store_bf16(to.as_mut_ptr(), x) }
     }
 }
 
@@ -235,48 +241,66 @@ pub(crate) struct Token {
 }
 
 /// Writes a token at `slot` of the page at `page`.
-///
-/// # Safety
-/// The page belongs to the layer's group, `slot < PAGE`, and nobody else touches the slot (nor the next,
-/// if the token is the last).
-pub(crate) unsafe fn write(layer: &Layer, kv: KvType, page: *mut u8, slot: usize, token: Token) {
-    // SAFETY: passed on.
-    unsafe {
-        match kv {
-            KvType::F16 => write_as::<HalfElement>(layer, kv, page, slot, token),
-            KvType::BF16 => write_as::<BrainElement>(layer, kv, page, slot, token),
-            KvType::F32 => write_as::<FloatElement>(layer, kv, page, slot, token),
+pub(crate) struct Write<'a> {
+    pub layer: &'a Layer,
+    pub kv: KvType,
+    pub page: *mut u8,
+    pub slot: usize,
+    pub token: Token,
+}
+
+impl Kernel for Write<'_> {
+    type Output = ();
+
+    const PAIRS: bool = true;
+
+    /// The page belongs to the layer's group, `slot < PAGE`, and nobody else touches the slot (nor the
+    /// next, if the token is the last).
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self) {
+        // SAFETY: passed on.
+        unsafe {
+            match self.kv {
+                KvType::F16 => self.as_type::<S, HalfElement>(),
+                KvType::BF16 => self.as_type::<S, BrainElement>(),
+                KvType::F32 => self.as_type::<S, FloatElement>(),
+            }
         }
     }
 }
 
-unsafe fn write_as<E: Element>(
-    layer: &Layer,
-    kv: KvType,
-    page: *mut u8,
-    slot: usize,
-    token: Token,
-) {
-    let (step, dim) = (E::STEP, layer.dim);
-    let (block, lane) = (slot / LANES, slot % LANES);
-    for head in 0..layer.kv_heads {
-        let keys = layer.keys(page, head, kv);
-        let values = keys.wrapping_add(layer.block_bytes(kv));
-        let (k, v) = (
-            token.k.wrapping_add(head * layer.head_dim),
-            token.v.wrapping_add(head * layer.head_dim),
-        );
-        let value = |slot: usize, d: usize| (slot / step * dim + d) * step + slot % step;
-        for d in 0..layer.head_dim {
-            let key = (block * dim + d / step * step) * LANES + lane * step + d % step;
-            // SAFETY: `d < dim`, `slot < PAGE`: inside the head's blocks; the inputs hold all heads.
-            unsafe {
-                E::put(keys, key, *k.add(d));
-                E::put(values, value(slot, d), *v.add(d));
-                // values are read with their neighbours, weighted zero: nothing old may be there that is
-                // not finite
-                if token.last && (slot + 1) % step != 0 {
-                    E::put(values, value(slot + 1, d), 0.0);
+impl Write<'_> {
+    #[inline(always)]
+    unsafe fn as_type<S: Isa, E: Element>(self) {
+        let Self { layer, kv, page, slot, token } = self;
+        let (step, dim, len) = (E::STEP, layer.dim, layer.head_dim);
+        let (block, lane) = (slot / LANES, slot % LANES);
+        for head in 0..layer.kv_heads {
+            let keys = layer.keys(page, head, kv);
+            let values = keys.wrapping_add(layer.block_bytes(kv));
+            let (k, v) = (token.k.wrapping_add(head * len), token.v.wrapping_add(head * len));
+            for first in (0..len).step_by(LANES) {
+                let n = LANES.min(len - first);
+                // SAFETY: columns below `dim` and `slot < PAGE` are inside the head's blocks; the inputs
+                // hold all heads.
+                unsafe {
+                    let mut stored = [E::Stored::default(); LANES];
+                    E::store::<S>(&mut stored, load_some::<S>(k.add(first), n));
+                    for (d, x) in (first..).zip(stored) {
+                        let at = (block * dim + d / step * step) * LANES + lane * step + d % step;
+                        keys.cast::<E::Stored>().add(at).write(x);
+                    }
+                    E::store::<S>(&mut stored, load_some::<S>(v.add(first), n));
+                    for (d, x) in (first..).zip(stored) {
+                        let at = (slot / step * dim + d) * step + slot % step;
+                        let to = values.cast::<E::Stored>().add(at);
+                        to.write(x);
+                        // values are read with their neighbours, weighted zero: nothing old may be there
+                        // that is not finite
+                        if token.last && slot % step + 1 < step {
+                            to.add(1).write(E::Stored::default());
+                        }
+                    }
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::{
     kv::Layer,
     load::Loaded,
     region::Region,
-    tile::Tiles,
+    tile::{BLOCK, Tiles},
 };
 
 /// A value's place: `[rows, width]` f32 at an address.
@@ -83,6 +83,8 @@ pub(crate) enum Work {
         x: Slot,
         norm: Option<Norm>,
         int: bool,
+        /// Whether weights have groups of half a block.
+        halves: bool,
         float: bool,
     },
     Product {
@@ -266,7 +268,8 @@ impl Lower<'_> {
             _ => None,
         };
         let norm = linear.norm.as_ref().map(|n| self.norm(n, x.width)).transpose()?;
-        work.push(Work::Prepare { x, norm, int, float });
+        let halves = parts.iter().any(|p| p.weight.group < BLOCK);
+        work.push(Work::Prepare { x, norm, int, halves, float });
         work.push(Work::Product { parts, residual, gate, x });
         Ok(())
     }

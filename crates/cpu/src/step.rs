@@ -131,7 +131,7 @@ impl<'a> Step<'a> {
                     attend::attend(self, layer, op, q, out, index, &mut scratch.attention)
                 }
                 Work::Join { layer, heads, out } => attend::join(self, layer, *heads, out, thread),
-                Work::Prepare { x, norm, int, float } => {
+                Work::Prepare { x, norm, int, halves, float } => {
                     let acts = self.acts(x, scratch);
                     let mine =
                         if self.own(x) { 0..self.rows(x.rows) } else { self.mine(x.rows, thread) };
@@ -143,6 +143,7 @@ impl<'a> Step<'a> {
                             acts,
                             row,
                             int: *int,
+                            halves: *halves,
                             float: *float,
                             scratch: scratch.row.as_mut_ptr(),
                         });
@@ -231,9 +232,9 @@ impl<'a> Step<'a> {
             }
             let last = row + 1 == (run.row + run.len) as usize;
             let token = Token { k: k.row(row), v: v.row(row), last };
-            let slot = position % tessera_graph::PAGE;
+            let (kv, slot) = (self.model.kv, position % tessera_graph::PAGE);
             // SAFETY: the position's page is there, and no other row has the position.
-            unsafe { kv::write(layer, self.model.kv, page, slot, token) };
+            unsafe { self.model.level.run(kv::Write { layer, kv, page, slot, token }) };
         }
     }
 

@@ -84,6 +84,7 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
         fn min(a: F, b: F) -> F = _mm256_min_ps;
         fn to_float(x: I) -> F = _mm256_cvtepi32_ps;
         fn round(x: F) -> I = _mm256_cvtps_epi32;
+        fn add_i(a: I, b: I) -> I = _mm256_add_epi32;
         fn and(a: I, b: I) -> I = _mm256_and_si256;
         fn or(a: I, b: I) -> I = _mm256_or_si256;
         fn lookup(table: I, index: I) -> I = _mm256_shuffle_epi8;
@@ -185,6 +186,10 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
                 _mm256_fmadd_ps(a1, x1, _mm256_fmadd_ps(a0, x0, acc))
             };
             [half(acc[0], a[0]), half(acc[1], a[1])]
+        }
+        fn store_f16(p: *mut u16, x: F) {
+            _mm_storeu_si128(p.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x[0]));
+            _mm_storeu_si128(p.add(8).cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x[1]));
         }
         fn store_bf16(p: *mut u16, x: F) {
             let half = |x| {

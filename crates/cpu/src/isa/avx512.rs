@@ -89,6 +89,7 @@ impl<const BF16: bool> Isa for Avx512<BF16> {
         }
 
         fn splat_i(x: i32) -> __m512i { _mm512_set1_epi32(x) }
+        fn add_i(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
         fn to_float(x: __m512i) -> __m512 { _mm512_cvtepi32_ps(x) }
         fn round(x: __m512) -> __m512i { _mm512_cvtps_epi32(x) }
         fn exp2_int(x: __m512i) -> __m512 {
@@ -117,6 +118,9 @@ impl<const BF16: bool> Isa for Avx512<BF16> {
             let a0 = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(a));
             let a1 = _mm512_castsi512_ps(_mm512_and_si512(a, _mm512_set1_epi32(0xffff_0000_u32 as i32)));
             _mm512_fmadd_ps(a1, _mm512_set1_ps(x1), _mm512_fmadd_ps(a0, _mm512_set1_ps(x0), acc))
+        }
+        fn store_f16(p: *mut u16, x: __m512) {
+            _mm256_storeu_si256(p.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x))
         }
         fn store_bf16(p: *mut u16, x: __m512) {
             if BF16 {

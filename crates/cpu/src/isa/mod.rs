@@ -211,6 +211,7 @@ pub(crate) trait Isa: Copy {
     unsafe fn load_e8m0(p: *const u8) -> Self::F;
 
     unsafe fn splat_i(x: i32) -> Self::I;
+    unsafe fn add_i(a: Self::I, b: Self::I) -> Self::I;
     unsafe fn to_float(x: Self::I) -> Self::F;
     /// Nearest integers, ties to even.
     unsafe fn round(x: Self::F) -> Self::I;
@@ -236,6 +237,8 @@ pub(crate) trait Isa: Copy {
     unsafe fn dot<const WIDE: bool>(acc: Self::I, a: Self::B, x: i32) -> Self::I;
     /// Adds to each lane of `acc` the dot product of its two bfloat16 of `a` with the two of `x`.
     unsafe fn dot_pair(acc: Self::F, a: Self::B, x: u32) -> Self::F;
+    /// Stores 16 values rounded to IEEE halves, ties to even.
+    unsafe fn store_f16(p: *mut u16, x: Self::F);
     /// Stores 16 values rounded to bfloat16, ties to even.
     unsafe fn store_bf16(p: *mut u16, x: Self::F);
     /// Byte `K` (0 ..= 3) of each lane as a float.

@@ -107,6 +107,7 @@ impl Isa for Portable {
         }
 
         fn splat_i(x: i32) -> I { [x; LANES] }
+        fn add_i(a: I, b: I) -> I { from_fn(|i| a[i] + b[i]) }
         fn to_float(x: I) -> F { x.map(|x| x as f32) }
         fn round(x: F) -> I { x.map(|x| x.round_ties_even() as i32) }
         fn exp2_int(x: I) -> F { x.map(|x| f32::from_bits(((x + 127) as u32) << 23)) }
@@ -158,6 +159,12 @@ impl Isa for Portable {
             let (a0, a1) = pair(a[i]);
             acc[i] + a0 * x0 + a1 * x1
         })
+    }
+
+    #[inline(always)]
+    unsafe fn store_f16(p: *mut u16, x: F) {
+        // SAFETY: the trait's condition.
+        unsafe { p.cast::<[u16; LANES]>().write_unaligned(x.map(|x| f16::from_f32(x).to_bits())) }
     }
 
     #[inline(always)]

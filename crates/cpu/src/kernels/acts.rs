@@ -82,12 +82,12 @@ impl Acts {
     }
 
     /// Quantises `x` (`width` elements, zero beyond the matrix's columns) to row `row`: each 32 columns
-    /// are divided by a scale that takes the largest to 127.
+    /// are divided by a scale that takes the largest to 127. Sums of half blocks only with `halves`.
     ///
     /// # Safety
     /// `x` and the buffers are good for the row; the machine has `S`.
     #[inline(always)]
-    pub unsafe fn quantize<S: Isa>(&self, x: *const f32, row: usize) {
+    pub unsafe fn quantize<S: Isa>(&self, x: *const f32, row: usize, halves: bool) {
         let first = self.first(row);
         // SAFETY: offsets stay within row `row` of each buffer.
         unsafe {
@@ -99,8 +99,8 @@ impl Acts {
                 let (a, b) = (S::round(S::mul(a, inverse)), S::round(S::mul(b, inverse)));
                 S::store_i8(self.q.add(at * BLOCK), a);
                 S::store_i8(self.q.add(at * BLOCK + LANES), b);
-                let isum_low = S::sum_i(a);
-                let isum = isum_low + S::sum_i(b);
+                let isum = S::sum_i(S::add_i(a, b));
+                let isum_low = if halves { S::sum_i(a) } else { 0 };
                 let fsum_low = scale * isum_low as f32;
                 let fsum = scale * isum as f32;
                 self.meta.add(at).write(Meta { scale, fsum, fsum_low, isum, isum_low });

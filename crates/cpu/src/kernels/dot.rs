@@ -4,7 +4,11 @@
 //! Sums run in one fixed order, along the columns, whatever `M` is: a row's result is the same bits in any
 //! company.
 
-use super::{acts::Acts, codes::Unpack, scales::ChunkScales};
+use super::{
+    acts::{Acts, Meta},
+    codes::Unpack,
+    scales::ChunkScales,
+};
 use crate::{
     isa::{Isa, LANES, prefetch},
     tile::{BLOCK, CHUNK, Tiles},
@@ -120,14 +124,11 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
                     }
                 } else {
                     let scale = scales.scale::<S>(g);
-                    for m in 0..M {
-                        let (q, meta) = (q.add(m * BLOCK / 4), meta.add(m));
-                        let mut sum = S::splat_i(zero * (*meta).isum);
-                        for j in 0..8 {
-                            sum = dot::<S, U>(sum, c[j], q.add(j).read_unaligned());
-                        }
-                        let sum = S::mul(S::to_float(sum), S::splat((*meta).scale));
-                        acc[m] = S::fma(sum, scale, acc[m]);
+                    // nothing to subtract is the common case, and costs nothing
+                    if zero == 0 {
+                        add_block::<S, U, M, false>(&mut acc, &c, scale, q, meta, 0);
+                    } else {
+                        add_block::<S, U, M, true>(&mut acc, &c, scale, q, meta, zero);
                     }
                     if has_bias {
                         let bias = scales.bias::<S>(g);
@@ -138,6 +139,33 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
                 }
             });
             acc
+        }
+    }
+}
+
+/// Adds a block's scaled dot products, less `zero` for each code if `ZERO`.
+///
+/// # Safety
+/// `q` and `meta` are good for `M` rows of the block; the machine has `S`.
+#[inline(always)]
+unsafe fn add_block<S: Isa, U: Unpack, const M: usize, const ZERO: bool>(
+    acc: &mut [S::F; M],
+    c: &[S::B; 8],
+    scale: S::F,
+    q: *const i32,
+    meta: *const Meta,
+    zero: i32,
+) {
+    // SAFETY: the caller vouches for the memory and the machine.
+    unsafe {
+        for m in 0..M {
+            let (q, meta) = (q.add(m * BLOCK / 4), meta.add(m));
+            let mut sum = S::splat_i(if ZERO { zero * (*meta).isum } else { 0 });
+            for j in 0..8 {
+                sum = dot::<S, U>(sum, c[j], q.add(j).read_unaligned());
+            }
+            let sum = S::mul(S::to_float(sum), S::splat((*meta).scale));
+            acc[m] = S::fma(sum, scale, acc[m]);
         }
     }
 }

@@ -130,7 +130,7 @@ pub(super) unsafe fn map<S: Isa>(
 /// # Safety
 /// `p` is good for `n` elements; the machine has `S`.
 #[inline(always)]
-pub(super) unsafe fn load_some<S: Isa>(p: *const f32, n: usize) -> S::F {
+pub(crate) unsafe fn load_some<S: Isa>(p: *const f32, n: usize) -> S::F {
     if n == LANES {
         // SAFETY: sixteen elements are there.
         return unsafe { S::load(p) };

@@ -7,7 +7,7 @@ pub(crate) mod acts;
 pub(crate) mod attention;
 mod codes;
 mod dot;
-mod math;
+pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod rows;
 pub(crate) mod sample;

@@ -61,6 +61,8 @@ pub(crate) struct Prepare {
     pub row: usize,
     /// Prepare int8 codes.
     pub int: bool,
+    /// With sums of half blocks.
+    pub halves: bool,
     /// Prepare an f32 copy.
     pub float: bool,
     /// `acts.width` elements of this thread's own.
@@ -87,7 +89,7 @@ impl Kernel for Prepare {
                 std::ptr::write_bytes(self.scratch.add(self.cols), 0, self.acts.width - self.cols);
             }
             if self.int {
-                self.acts.quantize::<S>(x, self.row);
+                self.acts.quantize::<S>(x, self.row, self.halves);
             }
             if self.float {
                 self.acts.copy::<S>(x, self.row, !self.int);
