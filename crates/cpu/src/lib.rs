@@ -23,7 +23,9 @@ mod tile;
 
 use std::sync::Arc;
 
-use tessera_graph::{Backend, BackendError, Executable, Graph, Limits, Weights, fuse};
+use tessera_graph::{
+    Backend, BackendError, Executable, Footprint, Graph, Limits, Progress, Weights, fuse,
+};
 
 pub use isa::Level;
 
@@ -88,12 +90,22 @@ impl Backend for Cpu {
         "cpu"
     }
 
+    fn footprint(
+        &self,
+        graph: &Graph,
+        weights: &Weights,
+        limits: &Limits,
+    ) -> Result<Footprint, BackendError> {
+        weights.check(graph)?;
+        exec::footprint(&fuse(graph), weights, limits)
+    }
+
     fn compile(
         &self,
         graph: &Graph,
         weights: Weights,
         limits: &Limits,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Executable>, BackendError> {
         weights.check(graph)?;
         let graph = Arc::new(fuse(graph));
