@@ -48,7 +48,7 @@ fn show_reckons_what_run_takes() {
     let model = world.model();
     for flags in [&[][..], &["--context", "100"], &["--precise"], &["--kv", "bf16"]] {
         let with = |first: &[&str], last: &[&str]| {
-            let all = [first, &[&model], flags, last].concat();
+            let all = [first, &[model.as_str()], flags, last].concat();
             world.run(&all)
         };
         let text = with(&["show"], &[]).success();

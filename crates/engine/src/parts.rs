@@ -77,7 +77,11 @@ pub(crate) fn start(
         if cancel.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let _ = progress(0, needs.weights);
-    parts.weights.0.iter().for_each(|weight| weight.codes.prefetch());
+    for weight in &parts.weights.0 {
+        // Where the disk is busy, asking waits, too.
+        cancel.check()?;
+        weight.codes.prefetch();
+    }
     let exec = backend.compile(&parts.graph, parts.weights, &limits, &mut progress)?;
     let (memory, context_bytes) = (exec.memory(), needs.kv(context.tokens));
 

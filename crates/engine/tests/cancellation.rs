@@ -200,13 +200,16 @@ fn laying_out() -> (Loading, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let backend = custom({
         let calls = calls.clone();
-        move || Box::new(Slow(calls.clone()))
+        move || -> Box<dyn Backend> { Box::new(Slow(calls.clone())) }
     });
     let loading = Model::from_parts(parts(false), LoadOptions { backend, ..options() });
     let mut life = loading.lifecycle();
-    let laying =
-        |state| matches!(state, Lifecycle::Loading { stage: Stage::Weights, done, .. } if done > 3);
-    while !laying(life.next_blocking().unwrap()) {}
+    loop {
+        match life.next_blocking().unwrap() {
+            Lifecycle::Loading { stage: Stage::Weights, done, .. } if done > 3 => break,
+            _ => {}
+        }
+    }
     (loading, calls)
 }
 

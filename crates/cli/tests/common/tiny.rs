@@ -101,7 +101,7 @@ impl Tiny {
             .pair("tokenizer.ggml.eos_token_id", END as u32);
         if self.template {
             let template = TEMPLATE.replace("OPENING", self.opening);
-            writer = writer.pair("tokenizer.chat_template", template);
+            writer = writer.pair("tokenizer.chat_template", template.as_str());
         }
         for (name, shape, values) in self.tensors() {
             let bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
