@@ -150,7 +150,7 @@ fn generations_are_streams() {
 
 #[test]
 fn loading_tells_its_stages() {
-    let loading = Model::from_parts(common::parts(false), options());
+    let loading = Model::from_parts(parts(false), options());
     let mut stream = loading.lifecycle();
     let model = loading.wait().unwrap();
     let states: Vec<_> = std::iter::from_fn(|| stream.next_blocking())

@@ -99,8 +99,8 @@ fn the_footprint_is_what_is_held() {
     use tessera_graph::{Backend, Footprint, Limits, fuse, oracle::Oracle, plan};
     let fast = cpu(Level::best(), 2, false);
     let backends: [&dyn Backend; 3] = [&fast, &cpu(Level::best(), 1, true), &Oracle];
-    for case in cases() {
-        let bound = Case::new(&case).open(None).or_else(|_| Case::gguf(&case).open(None)).unwrap();
+    for stored in cases().iter().flat_map(|case| Case::stored(case)) {
+        let (case, bound) = (&stored.name, stored.open(None).unwrap());
         for (backend, context, kv) in
             backends.iter().flat_map(|b| [(b, 100, KvType::F32), (b, 5000, KvType::F16)])
         {
