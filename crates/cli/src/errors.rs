@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt};
 
+use tessera_engine::LoadError;
+
 use crate::{hints, output::Closed, style::Style, units};
 
 /// What the shell is told.
@@ -86,6 +88,8 @@ impl Error for TooLarge {}
 pub fn exit(error: &anyhow::Error) -> Exit {
     if error.is::<Closed>() {
         Exit::Success
+    } else if is_cancelled(error) {
+        Exit::Interrupted
     } else if error.is::<Usage>() {
         Exit::Usage
     } else {
@@ -93,10 +97,18 @@ pub fn exit(error: &anyhow::Error) -> Exit {
     }
 }
 
+/// Whether somebody pressed Ctrl-C while a model was loaded, which is no failure.
+fn is_cancelled(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(LoadError::Cancelled))
+}
+
 /// What is printed for an error: one line, its causes, and what to do. Nothing if the reader has gone.
 pub fn report(error: &anyhow::Error, style: Style) -> String {
     if error.is::<Closed>() {
         return String::new();
+    }
+    if is_cancelled(error) {
+        return format!("{}\n", style.dim("(stopped)"));
     }
     let mut text = format!("{} {error}\n", style.red("error:"));
     let mut said = error.to_string();
@@ -145,5 +157,7 @@ mod tests {
         assert_eq!(exit(&anyhow::anyhow!("x")).code(), 1);
         assert_eq!(exit(&Closed.into()).code(), 0);
         assert_eq!(plain(&Closed.into()), "");
+        let stopped = LoadError::Cancelled.into();
+        assert_eq!((exit(&stopped).code(), plain(&stopped).as_str()), (130, "(stopped)\n"));
     }
 }

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Instant};
 use anyhow::Result;
 use tessera_cpu::{Cpu, CpuOptions};
 use tessera_engine::{BackendChoice, Lifecycle, LoadOptions, Loading, Model};
-use tessera_graph::Backend;
 use tessera_hub::Event;
 
 use crate::{
@@ -32,27 +31,43 @@ pub fn load(
     adjust: impl FnOnce(&mut LoadOptions),
 ) -> Result<Loaded> {
     let begun = Instant::now();
-    let cpu = CpuOptions { threads: args.threads, precise: args.precise, isa: args.isa };
-    let cpu = Cpu::new(&cpu)?;
-    let backend = cpu.clone();
-    let mut options = LoadOptions {
-        backend: BackendChoice::Custom(Arc::new(move || Ok(Box::new(backend.clone())))),
-        context: args.context,
-        kv: args.kv.unwrap_or_else(|| cpu.kv()),
-        memory: args.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-        hub: Some(context.hub()?.options().clone()),
-        // One person talks to one model.
-        max_sequences: 1,
-        ..LoadOptions::default()
-    };
+    let (mut options, cpu) = options(context, args)?;
     adjust(&mut options);
     let model = watch(context, name, Model::load(name, options), args.memory)?;
     tell(context, &model, &cpu, begun);
     Ok(Loaded { model, cpu })
 }
 
-/// Waits for a model, showing what happens, and gives up before a download that cannot fit.
+/// What the engine is told about loading for one person, and the backend it will use.
+///
+/// # Errors
+/// When the machine lacks the instruction set, or there is no place for a cache.
+pub fn options(context: &Context, args: &LoadArgs) -> Result<(LoadOptions, Cpu)> {
+    let cpu = CpuOptions { threads: args.threads, precise: args.precise, isa: args.isa };
+    let cpu = Cpu::new(&cpu)?;
+    let backend = cpu.clone();
+    let options = LoadOptions {
+        backend: BackendChoice::Custom(Arc::new(move || Ok(Box::new(backend.clone())))),
+        context: args.context,
+        kv: args.kv,
+        memory: args.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        hub: Some(context.hub()?.options().clone()),
+        // One person talks to one model.
+        max_sequences: 1,
+        ..LoadOptions::default()
+    };
+    Ok((options, cpu))
+}
+
+/// Waits for a model, showing what happens; Ctrl-C gives it up.
 fn watch(context: &Context, name: &str, loading: Loading, memory: Option<u64>) -> Result<Model> {
+    let canceller = loading.canceller();
+    let work = || follow(context, name, loading, memory);
+    context.interrupts.during(move || canceller.cancel(), work).0
+}
+
+/// Shows what happens until the model is there, and gives up before a download that cannot fit.
+fn follow(context: &Context, name: &str, loading: Loading, memory: Option<u64>) -> Result<Model> {
     let progress = Progress::new(context);
     let mut life = loading.lifecycle();
     while let Some(state) = life.next_blocking() {

@@ -23,7 +23,10 @@ fn show_says_what_the_model_is() {
     assert_eq!(value["context"], 256);
     assert_eq!(value["chat_template"], true);
     assert_eq!(value["tokenizer"]["tokens"], 260);
+    assert_eq!(value["capabilities"], json!(["text input", "text output"]));
+    assert_eq!(value["sampling"]["source"], "default");
     assert_eq!(value["memory"]["fits"], true);
+    assert_eq!(value["memory"]["context"], 256);
     assert_eq!(value["config"]["llama.block_count"], 1);
     assert_eq!(value["config"]["tokenizer.ggml.tokens"], "list of 260");
     assert!(value["template"].as_str().is_some_and(|it| it.contains("im_start")));
@@ -36,6 +39,34 @@ fn show_says_what_the_model_is() {
     for part in ["token_embd.weight", "260 x 64", "llama.block_count = 1", "im_start"] {
         assert!(text.contains(part), "{part}");
     }
+}
+
+/// What `show` reckons is what `run` says it holds, and what it refuses is refused.
+#[test]
+fn show_reckons_what_run_takes() {
+    let world = World::new();
+    let model = world.model();
+    for flags in [&[][..], &["--context", "100"], &["--precise"], &["--kv", "bf16"]] {
+        let with = |first: &[&str], last: &[&str]| {
+            let all = [first, &[model.as_str()], flags, last].concat();
+            world.run(&all)
+        };
+        let text = with(&["show"], &[]).success();
+        let said = with(&["run"], &["?", "--verbose"]).err;
+        let line = said.lines().find(|line| line.contains("memory: ")).expect("a memory line");
+        // `memory: W of weights, C to compute in, up to K for a full context, …`
+        for part in line.split("memory: ").nth(1).expect("it").split(", ").take(2) {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+    let refused = world.run(&["show", &model, "--memory", "100K", "--json"]).json();
+    assert_eq!(refused["memory"]["fits"], false);
+    let refusal = refused["memory"]["refusal"].as_str().expect("a reason").to_owned();
+    let error = world.run(&["run", &model, "?", "--memory", "100K"]).failure(1);
+    assert!(error.contains(&refusal), "{error}: {refusal}");
+    let needs = |part: &str| refused["memory"][part].as_u64().expect("a number");
+    assert_eq!(needs("total"), needs("weights") + needs("compute") + needs("keys_values"));
+    assert!(needs("total") > needs("allowed"));
 }
 
 #[test]

@@ -36,6 +36,19 @@ fn flags_reach_the_engine() {
 }
 
 #[test]
+fn an_answer_that_is_cut_off_says_so() {
+    let world = World::new();
+    let model = world.model();
+    let note =
+        |more: &[&str]| world.run(&[&["run", model.as_str(), "Why?"][..], more].concat()).err;
+    assert_eq!(note(&[]), "");
+    assert_eq!(note(&["--max-tokens", "2"]), "(cut off after 2 tokens, by max-tokens)\n");
+    assert_eq!(note(&["--max-tokens", "2", "--quiet"]), "");
+    let full = note(&["--context", "44", "--system", "Be brief."]);
+    assert_eq!(full, "(cut off after 2 tokens: the context is full; see --context)\n");
+}
+
+#[test]
 fn piped_input_is_the_prompt_or_follows_it() {
     let world = World::new();
     let model = world.model();
@@ -85,6 +98,22 @@ fn thinking_is_kept_from_standard_output() {
     assert_eq!(ended.success(), "Yes.\n");
     let value = world.run(&["run", &model, "?", "--json"]).json();
     assert_eq!((&value["text"], &value["thinking"]), (&"Yes.".into(), &"hm".into()));
+}
+
+#[test]
+fn thinking_that_the_template_opens_is_thinking() {
+    let world = World::with(&Tiny::opened("hm", "Yes."));
+    let model = world.model();
+    let ended = world.run(&["run", &model, "?"]);
+    assert!(ended.err.contains("hm") && !ended.err.contains("think>"), "{ended:?}");
+    assert_eq!(ended.success(), "Yes.\n");
+    let ended = world.run(&["run", &model, "?", "--hide-thinking"]);
+    assert_eq!(ended.err, "");
+    assert_eq!(ended.success(), "Yes.\n");
+    let value = world.run(&["run", &model, "?", "--json"]).json();
+    assert_eq!((&value["text"], &value["thinking"]), (&"Yes.".into(), &"hm".into()));
+    // Without the template nothing has been opened.
+    assert_eq!(world.run(&["run", &model, "Y", "--no-template"]).success(), "es.\n");
 }
 
 #[test]

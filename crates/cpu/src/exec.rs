@@ -6,8 +6,8 @@ use std::{
 };
 
 use tessera_graph::{
-    BackendError, Batch, Executable, Graph, KvType, Limits, MemoryReport, NO_PAGE, Op, Sampled,
-    Weights, plan,
+    BackendError, Batch, Executable, Footprint, Graph, KvType, Limits, MemoryReport, NO_PAGE, Op,
+    Progress, Sampled, Weights, plan,
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         sample,
     },
     kv::{self, Layer, Pages},
-    load::Loaded,
+    load::{self, Loaded},
     lower::{Lower, Program, acts_bytes},
     pool::Pool,
     region::Region,
@@ -97,13 +97,32 @@ impl Local {
     }
 }
 
+/// Bytes of everything that [`Model::new`] makes of the same arguments, and of a page of each group.
+pub(crate) fn footprint(
+    graph: &Graph,
+    weights: &Weights,
+    limits: &Limits,
+    threads: usize,
+) -> Result<Footprint, BackendError> {
+    let (layers, pages) = kv::layout(graph, &graph.page_groups(), limits.kv)?;
+    let (capacity, dim) = Partials::size(graph, &layers, limits);
+    Ok(Footprint {
+        weights: load::Layout::plan(graph, weights)?.bytes,
+        arena: plan(graph, limits).bytes
+            + acts_bytes(graph, limits, usize::MAX)
+            + threads * acts_bytes(graph, limits, OWN_ROWS)
+            + Partials::bytes(capacity, dim),
+        pages: pages.iter().map(|group| group.bytes).collect(),
+    })
+}
+
 impl Model {
     pub fn new(
         graph: Arc<Graph>,
         weights: Weights,
         limits: &Limits,
         cpu: &Cpu,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut Progress<'_>,
     ) -> Result<Self, BackendError> {
         let plan = plan(&graph, limits);
         let groups = graph.page_groups();
@@ -188,14 +207,24 @@ impl Model {
 }
 
 impl Partials {
-    fn new(graph: &Graph, layers: &[Layer], limits: &Limits) -> Result<Self, BackendError> {
+    /// Splits in all, and elements of one.
+    fn size(graph: &Graph, layers: &[Layer], limits: &Limits) -> (usize, usize) {
         let dim = layers.iter().map(|l| l.dim).max().unwrap_or(0);
         let heads = graph.nodes.iter().map(|n| match &n.op {
             Op::Attend(a) => a.heads,
             _ => 0,
         });
         let capacity = DIVIDED * heads.max().unwrap_or(0) * limits.context.div_ceil(SPLIT);
-        let region = Region::new(capacity * (dim + 2) * size_of::<f32>(), "attention splits")?;
+        (capacity, dim)
+    }
+
+    fn bytes(capacity: usize, dim: usize) -> usize {
+        capacity * (dim + 2) * size_of::<f32>()
+    }
+
+    fn new(graph: &Graph, layers: &[Layer], limits: &Limits) -> Result<Self, BackendError> {
+        let (capacity, dim) = Self::size(graph, layers, limits);
+        let region = Region::new(Self::bytes(capacity, dim), "attention splits")?;
         Ok(Self {
             values: region.at(0).cast(),
             heads: region.at(capacity * dim * size_of::<f32>()).cast(),

@@ -25,7 +25,9 @@ mod tile;
 
 use std::sync::Arc;
 
-use tessera_graph::{Backend, BackendError, Executable, Graph, KvType, Limits, Weights, fuse};
+use tessera_graph::{
+    Backend, BackendError, Executable, Footprint, Graph, KvType, Limits, Progress, Weights, fuse,
+};
 
 pub use isa::Level;
 pub use limits::MachineLimits;
@@ -101,12 +103,22 @@ impl Backend for Cpu {
         }
     }
 
+    fn footprint(
+        &self,
+        graph: &Graph,
+        weights: &Weights,
+        limits: &Limits,
+    ) -> Result<Footprint, BackendError> {
+        weights.check(graph)?;
+        exec::footprint(&fuse(graph), weights, limits, self.threads)
+    }
+
     fn compile(
         &self,
         graph: &Graph,
         weights: Weights,
         limits: &Limits,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Executable>, BackendError> {
         weights.check(graph)?;
         let graph = Arc::new(fuse(graph));

@@ -1,11 +1,14 @@
 //! Bringing weights into the backend's layout: planned first, then written by all threads.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
-use tessera_graph::{BackendError, Graph, Op, WeightId, Weights};
+use tessera_graph::{BackendError, Graph, Op, Progress, WeightId, Weights, unwatched};
 use tessera_quant::Weight;
 
 use crate::{
@@ -29,15 +32,19 @@ unsafe impl Send for Loaded {}
 // SAFETY: as above.
 unsafe impl Sync for Loaded {}
 
-impl Loaded {
-    /// Lays out the matrices and vectors that `graph` uses and writes them with `threads` threads.
-    /// Mapped files are released piece by piece, so that memory does not hold everything twice.
-    pub fn new(
-        graph: &Graph,
-        weights: Weights,
-        threads: usize,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Self, BackendError> {
+/// Where everything will lie in the region.
+pub(crate) struct Layout {
+    uses: Vec<Uses>,
+    tiles: Vec<Option<Tiles>>,
+    /// Of each weight's tiles, and of its vector if it has one.
+    offsets: Vec<(usize, Option<usize>)>,
+    /// Bytes of the region.
+    pub bytes: usize,
+}
+
+impl Layout {
+    /// Plans the region for the matrices and vectors that `graph` uses.
+    pub fn plan(graph: &Graph, weights: &Weights) -> Result<Self, BackendError> {
         let uses = uses(graph);
         let mut tiles = Vec::with_capacity(weights.0.len());
         let mut bytes = 0usize;
@@ -54,6 +61,20 @@ impl Loaded {
             offsets.push((matrix, vector));
             tiles.push(plan);
         }
+        Ok(Self { uses, tiles, offsets, bytes })
+    }
+}
+
+impl Loaded {
+    /// Lays out the matrices and vectors that `graph` uses and writes them with `threads` threads.
+    /// Mapped files are released piece by piece, so that memory does not hold everything twice.
+    pub fn new(
+        graph: &Graph,
+        weights: Weights,
+        threads: usize,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self, BackendError> {
+        let Layout { uses, mut tiles, offsets, bytes } = Layout::plan(graph, &weights)?;
         let region = Region::new(bytes, "weights")?;
         let mut vectors = vec![None; weights.0.len()];
         for (i, &(matrix, vector)) in offsets.iter().enumerate() {
@@ -158,7 +179,7 @@ fn pack(
     tiles: &[Option<Tiles>],
     weights: &Weights,
     threads: usize,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut Progress<'_>,
 ) -> Result<(), BackendError> {
     let mut jobs = Vec::new();
     for (i, t) in tiles.iter().enumerate() {
@@ -169,7 +190,7 @@ fn pack(
     let total: usize = tiles.iter().flatten().map(Tiles::bytes).sum();
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let error: Mutex<Option<BackendError>> = Mutex::new(None);
-    let work = |progress: &mut dyn FnMut(usize, usize)| {
+    let work = |progress: &mut Progress<'_>| {
         let mut scratch = Scratch::default();
         while let Some(&(i, first)) = jobs.get(next.fetch_add(1, Relaxed)) {
             let (Some(t), weight) = (&tiles[i], &weights.0[i]) else { continue };
@@ -184,17 +205,23 @@ fn pack(
             }
             release(weight, first * LANES, (last * LANES).min(t.rows));
             let bytes = (last - first) * t.tile_bytes;
-            progress(done.fetch_add(bytes, Relaxed) + bytes, total);
+            if progress(done.fetch_add(bytes, Relaxed) + bytes, total).is_break() {
+                next.store(jobs.len(), Relaxed);
+                *error.lock().unwrap_or_else(|e| e.into_inner()) = Some(BackendError::Cancelled);
+            }
         }
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(|| work(&mut |_, _| ()));
+            scope.spawn(|| work(&mut unwatched));
         }
         work(progress);
     });
-    progress(total, total);
-    error.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
+    error.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)?;
+    match progress(total, total) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(BackendError::Cancelled),
+    }
 }
 
 /// Gives back the mapped bytes of rows that have been read (their share of the codes; order within

@@ -96,7 +96,9 @@ fn settings() -> Vec<Sampling> {
 fn draws_are_the_oracles() {
     let (graph, weights) = table();
     let compile = |backend: &dyn Backend| {
-        backend.compile(&graph, weights.clone(), &limits(KvType::F32), &mut |_, _| ()).unwrap()
+        backend
+            .compile(&graph, weights.clone(), &limits(KvType::F32), &mut tessera_graph::unwatched)
+            .unwrap()
     };
     let mut oracle = compile(&Oracle);
     let history: Vec<TokenCount> =
@@ -137,8 +139,9 @@ fn logits_that_are_not_finite_fail_alone() {
     let weights = Weights(vec![encode(Packing::Dense(Float::F32), 3, 40, &values).unwrap()]);
     for level in Level::available() {
         let backend = cpu(level, 2, false);
-        let mut exe =
-            backend.compile(&graph, weights.clone(), &limits(KvType::F32), &mut |_, _| ()).unwrap();
+        let mut exe = backend
+            .compile(&graph, weights.clone(), &limits(KvType::F32), &mut tessera_graph::unwatched)
+            .unwrap();
         let mut batch = Batch::default();
         for row in 0..3 {
             batch.tokens.push(row);

@@ -25,7 +25,18 @@ pub enum LoadError {
     Text(#[from] tessera_text::Error),
     /// The backend cannot run it.
     #[error(transparent)]
-    Backend(#[from] BackendError),
+    Backend(BackendError),
+    /// The model does all that was asked for, but this version of the program does not.
+    #[error(
+        "{model} offers {unsupported}, but this version of tessera does not run it; leave it out, and the \
+         weights for it are not even mapped"
+    )]
+    CapabilityUnsupported {
+        /// The model.
+        model: String,
+        /// What was asked for and cannot be run here.
+        unsupported: CapabilitySet,
+    },
     /// The model does not do all that was asked for.
     #[error("{model} does not offer {missing}; it offers {offered}")]
     Capability {
@@ -104,7 +115,7 @@ pub enum LoadError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// Loading was given up because nobody waits for it.
+    /// Loading was given up: it was asked to, or nobody waits for it any more.
     #[error("loading was cancelled")]
     Cancelled,
     /// A defect in this program: loading panicked. The process goes on.
@@ -115,6 +126,15 @@ pub enum LoadError {
         /// The panic's message.
         message: String,
     },
+}
+
+impl From<BackendError> for LoadError {
+    fn from(error: BackendError) -> Self {
+        match error {
+            BackendError::Cancelled => Self::Cancelled,
+            error => Self::Backend(error),
+        }
+    }
 }
 
 /// Why a request is refused or ends early. Only this request is affected, unless the error says so.

@@ -28,6 +28,9 @@ pub struct Started {
     pub cached_tokens: usize,
     /// Seed of the draws: the one asked for or a random one.
     pub seed: u64,
+    /// Whether the template has opened `<think>` at the end of the prompt, so that the text begins with
+    /// thinking and a `</think>` follows that has no beginning.
+    pub thinking: bool,
 }
 
 /// A drawn token.

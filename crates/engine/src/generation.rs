@@ -50,7 +50,7 @@ impl Generation {
 
     /// A handle that cancels this request from elsewhere (a signal handler's thread, say).
     pub fn canceller(&self) -> Canceller {
-        Canceller(self.cancel.clone())
+        Canceller::new(self.cancel.clone())
     }
 
     /// Waits for the next event, blocking the thread; `None` after the last.
@@ -115,12 +115,16 @@ impl fmt::Debug for Generation {
     }
 }
 
-/// Cancels a [`Generation`] from elsewhere.
+/// Cancels a [`Generation`] or a [`Loading`](crate::Loading) from elsewhere.
 #[derive(Debug, Clone)]
 pub struct Canceller(Cancel);
 
 impl Canceller {
-    /// Asks the model to stop.
+    pub(crate) fn new(cancel: Cancel) -> Self {
+        Self(cancel)
+    }
+
+    /// Asks for it to stop.
     pub fn cancel(&self) {
         self.0.set();
     }

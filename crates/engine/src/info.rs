@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use tessera_graph::{Limits, MemoryReport};
 
-use crate::{CapabilitySet, ContextChoice, SamplingOptions};
+use crate::{CapabilitySet, ContextChoice, SamplingOptions, SamplingSource};
 
 /// What a loaded model is; does not change.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct ModelInfo {
     pub details: Option<tessera_models::Info>,
     /// Name of the backend that computes it.
     pub backend: &'static str,
-    /// What it can do.
+    /// What it can do here.
     pub capabilities: CapabilitySet,
     /// Positions of a sequence, and why so many.
     pub context: ContextChoice,
@@ -29,6 +29,8 @@ pub struct ModelInfo {
     pub stop_tokens: Vec<u32>,
     /// How tokens are drawn unless a request says otherwise; complete.
     pub sampling: SamplingOptions,
+    /// Where that comes from.
+    pub sampling_source: SamplingSource,
     /// The memory budget in bytes.
     pub budget: usize,
     /// Bytes of keys and values that one sequence as long as the context holds.

@@ -45,7 +45,6 @@
 
 mod backend;
 mod bench;
-mod capability;
 mod command;
 mod errors;
 mod events;
@@ -63,7 +62,9 @@ mod model;
 mod options;
 mod parts;
 mod pending;
+mod place;
 mod prepare;
+mod preview;
 mod queue;
 mod request;
 mod runner;
@@ -76,7 +77,6 @@ mod text;
 mod work;
 
 pub use bench::{BenchCase, BenchReport};
-pub use capability::{Capability, CapabilitySet};
 pub use errors::{GenerateError, LoadError};
 pub use events::{Completion, Event, FinishReason, Finished, Started, Timings, Token, Usage};
 pub use fit::{ContextChoice, ContextReason};
@@ -89,11 +89,13 @@ pub use model::Model;
 pub use options::{BackendChoice, BackendFactory, CpuChoice, Listener, LoadOptions};
 pub use parts::Parts;
 pub use pending::Pending;
+pub use preview::Preview;
 pub use request::{Prompt, Request};
-pub use sampling::{MAX_BIAS, MAX_TOP_LOGPROBS, SamplingOptions};
+pub use sampling::{MAX_BIAS, MAX_TOP_LOGPROBS, SamplingOptions, SamplingSource};
 pub use score::Score;
 pub use session::Session;
 
 pub use tessera_graph::{KvType, MemoryReport};
-pub use tessera_hub::HubOptions;
+pub use tessera_hub::{HubOptions, Resolved};
+pub use tessera_models::{Capability, CapabilitySet};
 pub use tessera_text::{ChatTemplate, Message, Tokenizer};

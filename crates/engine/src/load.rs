@@ -1,16 +1,19 @@
 //! From a name to a model: found, fetched, opened, compiled.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use tessera_formats::Checkpoint;
-use tessera_models::BuildOptions;
+use tessera_graph::Backend;
+use tessera_hub::Resolved;
+use tessera_models::{BuildOptions, Info};
 use tessera_text::{ChatTemplate, StopTokens, Tokenizer};
 
 use crate::{
     Capability, CapabilitySet, Lifecycle, LoadError, LoadOptions, Parts, SamplingOptions, Stage,
-    fetch, fit,
+    backend, fetch,
     loading::Loaded,
-    parts::{budget, limits, needs, start},
+    parts::start,
+    place::{Candidate, budget},
     scheduler::Watch,
     text::supports_tools,
     work::Cancel,
@@ -25,76 +28,109 @@ pub(crate) fn load(
 ) -> Result<Loaded, LoadError> {
     let begun = Instant::now();
     options.check()?;
+    // Free memory comes and goes: what is decided from it is decided once.
+    let options = &LoadOptions { memory: Some(budget(options)), ..options.clone() };
+    let backend = backend::make(&options.backend)?;
     watch.lifecycle.set(Lifecycle::Resolving { name: name.to_owned() });
-    let path = fetch::resolve(name, options.hub.clone(), watch, cancel)?.path;
-    let parts = open(name, &path, options, watch)?;
-    if cancel.is_set() {
-        return Err(LoadError::Cancelled);
-    }
-    start(parts, options, watch, begun)
+    let found = fetch::resolve(name, options.hub.clone(), watch, cancel)?;
+    let stage = |stage| watch.lifecycle.set(Lifecycle::Loading { stage, done: 0, total: 0 });
+    let opened = open(name, &found, options, &*backend, &stage, cancel)?;
+    start(opened.parts, options, &*backend, watch, cancel, begun)
 }
 
-/// Opens the files at `path` as a model's parts; only their headers are read.
-fn open(name: &str, path: &Path, options: &LoadOptions, watch: &Watch) -> Result<Parts, LoadError> {
-    let stage = |stage| watch.lifecycle.set(Lifecycle::Loading { stage, done: 0, total: 0 });
-    stage(Stage::Open);
-    let checkpoint = Checkpoint::open(path)?;
-    stage(Stage::Text);
+/// A model whose files are open.
+pub(crate) struct Opened {
+    pub(crate) parts: Parts,
+    /// What its weights and template are good for, whether or not this program can run it.
+    pub(crate) offered: CapabilitySet,
+    pub(crate) details: Info,
+}
+
+/// Opens the files of a model; only their headers are read. `stage` is told what is being done.
+pub(crate) fn open(
+    name: &str,
+    found: &Resolved,
+    options: &LoadOptions,
+    backend: &dyn Backend,
+    stage: &dyn Fn(Stage),
+    cancel: &Cancel,
+) -> Result<Opened, LoadError> {
+    let stage = |next| {
+        stage(next);
+        cancel.check()
+    };
+    stage(Stage::Open)?;
+    // No more is mapped than the wanted capabilities need, of those that can be run at all.
+    let mapped = options.capabilities.and(CapabilitySet::BUILT);
+    let checkpoint = tessera_models::checkpoint(&found.path, mapped)?;
+    stage(Stage::Text)?;
     let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
     let template = ChatTemplate::from_checkpoint(&checkpoint, &tokenizer)?;
-    let offered = offered(template.as_ref());
-    let missing = options.capabilities.minus(offered);
-    if !missing.is_empty() {
-        return Err(LoadError::Capability { model: name.to_owned(), missing, offered });
-    }
-    stage(Stage::Plan);
-    let bound = build(&checkpoint, options)?;
-    let sampling = match checkpoint.generation_config() {
-        Some(config) => SamplingOptions::from_config(config)?,
-        None => SamplingOptions::default(),
-    };
+    let offered = offered(&checkpoint, template.as_ref());
+    check(name, options.capabilities, offered)?;
+    stage(Stage::Plan)?;
+    let bound = build(&checkpoint, options, backend)?;
+    let (sampling, sampling_source) =
+        SamplingOptions::of_model(&checkpoint, found.sampling.as_ref())?;
     let generation = checkpoint.generation_config();
     let gathered = StopTokens::gather(&tokenizer, template.as_ref(), generation)?;
     let stop_tokens =
         bound.info.stop_ids.iter().chain(gathered.ids()).copied().collect::<BTreeSet<u32>>();
-    Ok(Parts {
+    let parts = Parts {
         name: name.to_owned(),
-        path: Some(path.to_owned()),
+        path: Some(found.path.clone()),
         graph: bound.graph,
         weights: bound.weights,
         tokenizer,
         template,
         stop_tokens: stop_tokens.into_iter().collect(),
         sampling,
+        sampling_source,
         trained_context: bound.info.context,
-        capabilities: offered,
-        details: Some(bound.info),
-    })
+        capabilities: offered.and(CapabilitySet::BUILT),
+        details: Some(bound.info.clone()),
+    };
+    Ok(Opened { parts, offered, details: bound.info })
 }
 
 /// Builds the graph for the context it will run with: LongRoPE's frequencies depend on it.
 fn build(
     checkpoint: &Checkpoint,
     options: &LoadOptions,
+    backend: &dyn Backend,
 ) -> Result<tessera_models::Bound, LoadError> {
-    let build = BuildOptions { context: options.context };
-    let bound = tessera_models::open(checkpoint, &build)?;
-    let trained = bound.info.context;
-    let limits = limits(options, options.context.unwrap_or(trained));
-    let needs = needs(&bound.graph, &bound.weights, &limits);
-    let context = fit::fit(&needs, trained, options.context, budget(options))?.tokens;
-    if options.context.is_some() || context == trained {
-        return Ok(bound);
+    let open = |context| tessera_models::open(checkpoint, &BuildOptions { context });
+    let bound = open(options.context)?;
+    let (graph, weights, trained) = (&bound.graph, &bound.weights, bound.info.context);
+    let context = Candidate { graph, weights, backend, options, trained }.context(budget(options));
+    match context {
+        Ok(choice) if options.context.is_none() && choice.tokens != trained => {
+            Ok(open(Some(choice.tokens))?)
+        }
+        // What does not fit is refused when it is placed.
+        _ => Ok(bound),
     }
-    Ok(tessera_models::open(checkpoint, &BuildOptions { context: Some(context) })?)
 }
 
-/// What a text model offers.
-fn offered(template: Option<&ChatTemplate>) -> CapabilitySet {
+/// What the model's weights and template are good for.
+fn offered(checkpoint: &Checkpoint, template: Option<&ChatTemplate>) -> CapabilitySet {
+    let offered = tessera_models::offered(checkpoint);
     match template {
-        Some(template) if supports_tools(template) => {
-            CapabilitySet::TEXT.with(Capability::ToolCalling)
-        }
-        _ => CapabilitySet::TEXT,
+        Some(template) if supports_tools(template) => offered.with(Capability::ToolCalling),
+        _ => offered,
     }
+}
+
+/// Refuses what the model does not offer, and what this program does not run.
+fn check(name: &str, wanted: CapabilitySet, offered: CapabilitySet) -> Result<(), LoadError> {
+    let model = || name.to_owned();
+    let missing = wanted.minus(offered);
+    if !missing.is_empty() {
+        return Err(LoadError::Capability { model: model(), missing, offered });
+    }
+    let unsupported = wanted.minus(CapabilitySet::BUILT);
+    if !unsupported.is_empty() {
+        return Err(LoadError::CapabilityUnsupported { model: model(), unsupported });
+    }
+    Ok(())
 }

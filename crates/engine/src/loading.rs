@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    Lifecycle, LifecycleStream, LoadError, LoadOptions, Model, Status,
+    Canceller, Lifecycle, LifecycleStream, LoadError, LoadOptions, Model, Status,
     command::Command,
     errors::panic_message,
     lifecycle::Broadcast,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A model being loaded: await it under any executor, or [`wait`](Self::wait) for it. Dropping it gives
-/// the loading up.
+/// the loading up, wherever it is: between two stages, in a download, or while weights are laid out.
 pub struct Loading {
     answer: Reader<Result<Model, LoadError>>,
     watch: Arc<Watch>,
@@ -71,6 +71,12 @@ impl Loading {
             writer.push(Err(LoadError::System { what: "start the model's thread", source }));
         }
         loading
+    }
+
+    /// A handle that gives the loading up from elsewhere (a signal handler's thread, say); what waits for it
+    /// then gets [`LoadError::Cancelled`].
+    pub fn canceller(&self) -> Canceller {
+        Canceller::new(self.cancel.clone())
     }
 
     /// What happens while the model loads, and afterwards.

@@ -15,13 +15,15 @@ use tessera_text::{ChatTemplate, Tokenizer};
 
 use crate::{
     BenchCase, BenchReport, GenerateError, Generation, Inspection, Lifecycle, LifecycleStream,
-    LoadOptions, Loading, ModelInfo, Parts, Pending, Request, Score, Session, Status,
+    LoadError, LoadOptions, Loading, ModelInfo, Parts, Pending, Preview, Request, Resolved, Score,
+    Session, Status, backend,
     bench::bench,
     command::{Command, Commands},
     inspect::InspectSink,
     load::load,
     parts::start,
     prepare,
+    preview::preview,
     queue::{Reader, queue},
     runner::Runner,
     scheduler::Watch,
@@ -60,10 +62,17 @@ impl Model {
 
     /// Loads a model that was made in memory.
     pub fn from_parts(parts: Parts, options: LoadOptions) -> Loading {
-        Loading::spawn(parts.name.clone(), &options.clone(), move |watch, _| {
+        Loading::spawn(parts.name.clone(), &options.clone(), move |watch, cancel| {
             options.check()?;
-            start(parts, &options, watch, Instant::now())
+            let backend = backend::make(&options.backend)?;
+            start(parts, &options, &*backend, watch, cancel, Instant::now())
         })
+    }
+
+    /// Tells what a model that is on this machine would be, and what it would need of the memory, without
+    /// loading it.
+    pub fn preview(found: &Resolved, options: &LoadOptions) -> Result<Preview, LoadError> {
+        preview(found, options)
     }
 
     pub(crate) fn new(

@@ -63,8 +63,8 @@ pub struct LoadOptions {
     /// Bytes the model may hold: weights, intermediates, keys and values. 80 % of the memory that is
     /// available if `None`.
     pub memory: Option<usize>,
-    /// Element type of remembered keys and values.
-    pub kv: KvType,
+    /// Element type of remembered keys and values; what suits the backend if `None`.
+    pub kv: Option<KvType>,
     /// Where models are fetched from and kept; as the environment says if `None`.
     pub hub: Option<HubOptions>,
     /// Sequences that run at once; more wait.
@@ -90,7 +90,7 @@ impl Default for LoadOptions {
             context: None,
             capabilities: CapabilitySet::TEXT,
             memory: None,
-            kv: KvType::F16,
+            kv: None,
             hub: None,
             max_sequences: 8,
             max_waiting: 256,
@@ -134,6 +134,14 @@ impl LoadOptions {
         within("prefill_chunk", self.prefill_chunk, 1, 1 << 16, "1 to 65536")?;
         within("output_rows", self.output_rows, 0, 1 << 16, "at most 65536")?;
         within("context", self.context.unwrap_or(1), 1, 1 << 30, "1 to 2^30")?;
+        if !CapabilitySet::TEXT.minus(self.capabilities).is_empty() {
+            let value = match self.capabilities.is_empty() {
+                true => "nothing".to_owned(),
+                false => self.capabilities.to_string(),
+            };
+            let (option, allowed) = ("capabilities", "text input and text output at least");
+            return Err(LoadError::Option { option, value, allowed });
+        }
         if let BackendChoice::Cpu(CpuChoice { threads: Some(threads), .. }) = self.backend {
             within("threads", threads, 1, 1024, "1 to 1024")?;
         }

@@ -8,7 +8,7 @@ use crate::{
     model::Inner,
     queue::{Reader, queue},
     sampling::random_seed,
-    text::TextSink,
+    text::{Encoded, TextSink},
     work::Work,
 };
 
@@ -34,11 +34,11 @@ pub(crate) fn prepare(
     sampling.seed = request.seed.unwrap_or_else(random_seed);
     sampling.logprobs = request.logprobs;
     sampling.top_logprobs = request.top_logprobs as u32;
-    let tokens = tokens(model, &request)?;
+    let Encoded { tokens, thinking } = encode(model, &request)?;
     check_tokens(model, &tokens, 1)?;
 
     let (writer, reader) = queue(EVENTS);
-    let sink = TextSink::new(model, &request, writer)?;
+    let sink = TextSink::new(model, &request, thinking, writer)?;
     let max_tokens = request.max_tokens.unwrap_or(usize::MAX);
     let context = model.info.context.tokens;
     let mut work = Work::new(tokens, max_tokens, context, sampling, Box::new(sink));
@@ -66,7 +66,7 @@ pub(crate) fn check_tokens(
 }
 
 /// The prompt as token ids.
-fn tokens(model: &Inner, request: &Request) -> Result<Vec<u32>, GenerateError> {
+fn encode(model: &Inner, request: &Request) -> Result<Encoded, GenerateError> {
     let system = request.system.as_deref();
     let (tools, variables) = (request.tools.clone(), request.variables.clone());
     let options = RenderOptions { tools, variables, ..RenderOptions::default() };
@@ -76,7 +76,7 @@ fn tokens(model: &Inner, request: &Request) -> Result<Vec<u32>, GenerateError> {
             value: "given with token ids".into(),
             allowed: "part of the tokens, or given with text or messages".into(),
         }),
-        Prompt::Tokens(tokens) => Ok(tokens.clone()),
+        Prompt::Tokens(tokens) => Ok(tokens.clone().into()),
         Prompt::Text(text) => model.text.encode_text(text, system, request.template, &options),
         Prompt::Messages(messages) => model.text.encode_messages(messages, system, &options),
     }

@@ -1,7 +1,8 @@
 //! How tokens are drawn: what is asked for, what the checkpoint suggests, what we fall back on.
 
-use tessera_formats::Config;
+use tessera_formats::{Checkpoint, Config};
 use tessera_graph::Sampling;
+use tessera_hub::Recommended;
 
 use crate::GenerateError;
 
@@ -11,8 +12,22 @@ pub const MAX_TOP_LOGPROBS: usize = 256;
 /// [`SamplingOptions::bias`] has at most this many entries.
 pub const MAX_BIAS: usize = 4096;
 
-/// How tokens are drawn. What is `None` is taken from the checkpoint's `generation_config.json`, then
-/// from [`SamplingOptions::FALLBACK`].
+/// Where a model's own settings for drawing tokens come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SamplingSource {
+    /// Its `generation_config.json`.
+    Checkpoint,
+    /// The built-in catalogue, which has them from the model's card.
+    Catalogue,
+    /// Nobody says anything: [`SamplingOptions::FALLBACK`].
+    Fallback,
+    /// Whoever made the model in memory.
+    Parts,
+}
+
+/// How tokens are drawn. What is `None` is taken from the checkpoint's `generation_config.json`, or from the
+/// catalogue if there is none, then from [`SamplingOptions::FALLBACK`].
 ///
 /// Applied in this order: bias and penalties (repetition, presence, frequency), temperature, top-k,
 /// top-p, min-p, draw.
@@ -52,6 +67,35 @@ impl SamplingOptions {
     /// Always the most likely token.
     pub fn greedy() -> Self {
         Self { temperature: Some(0.0), repetition_penalty: Some(1.0), ..Self::default() }
+    }
+
+    /// What a model is drawn from unless a request says otherwise, and whose word that is.
+    pub(crate) fn of_model(
+        checkpoint: &Checkpoint,
+        recommended: Option<&Recommended>,
+    ) -> Result<(Self, SamplingSource), tessera_formats::Error> {
+        if let Some(config) = checkpoint.generation_config() {
+            let options = Self::from_config(config)?;
+            if options != Self::default() {
+                return Ok((options, SamplingSource::Checkpoint));
+            }
+        }
+        Ok(match recommended {
+            Some(it) => (Self::recommended(it), SamplingSource::Catalogue),
+            None => (Self::default(), SamplingSource::Fallback),
+        })
+    }
+
+    /// A recommendation is a whole distribution, too.
+    fn recommended(it: &Recommended) -> Self {
+        Self {
+            temperature: it.temperature.or(Some(1.0)),
+            top_k: it.top_k.or(Some(0)),
+            top_p: it.top_p.or(Some(1.0)),
+            min_p: it.min_p.or(Some(0.0)),
+            repetition_penalty: it.repetition_penalty,
+            ..Self::default()
+        }
     }
 
     /// What a `generation_config.json` suggests. It means a distribution without our fallbacks, so what

@@ -12,6 +12,19 @@ use crate::{
     queue::Writer, work::Sink,
 };
 
+/// A request's prompt.
+pub(crate) struct Encoded {
+    pub(crate) tokens: Vec<u32>,
+    /// Whether it ends inside an open `<think>`.
+    pub(crate) thinking: bool,
+}
+
+impl From<Vec<u32>> for Encoded {
+    fn from(tokens: Vec<u32>) -> Self {
+        Self { tokens, thinking: false }
+    }
+}
+
 /// A model's tokenizer and template.
 pub(crate) struct Text {
     pub(crate) tokenizer: Arc<Tokenizer>,
@@ -26,7 +39,7 @@ impl Text {
         system: Option<&str>,
         templated: bool,
         options: &RenderOptions,
-    ) -> Result<Vec<u32>, GenerateError> {
+    ) -> Result<Encoded, GenerateError> {
         if templated && self.template.is_some() {
             return self.encode_messages(&[Message::user(text)], system, options);
         }
@@ -36,7 +49,7 @@ impl Text {
         if !options.tools.is_empty() {
             return Err(GenerateError::NoTemplate { what: "tool calling" });
         }
-        Ok(self.tokenizer.frame(&self.tokenizer.encode(text, Specials::AsText)?))
+        Ok(self.tokenizer.frame(&self.tokenizer.encode(text, Specials::AsText)?).into())
     }
 
     /// Tokens of a conversation, up to where the answer begins.
@@ -45,7 +58,7 @@ impl Text {
         messages: &[Message],
         system: Option<&str>,
         options: &RenderOptions,
-    ) -> Result<Vec<u32>, GenerateError> {
+    ) -> Result<Encoded, GenerateError> {
         let what = "a conversation";
         let template = self.template.as_ref().ok_or(GenerateError::NoTemplate { what })?;
         if !options.tools.is_empty() && !supports_tools(template) {
@@ -59,7 +72,8 @@ impl Text {
             }
             None => template.apply(messages, options)?,
         };
-        Ok(self.tokenizer.encode_prompt(&prompt)?)
+        let thinking = prompt.text().trim_end().ends_with("<think>");
+        Ok(Encoded { tokens: self.tokenizer.encode_prompt(&prompt)?, thinking })
     }
 }
 
@@ -76,12 +90,15 @@ pub(crate) struct TextSink {
     /// Ids that end the answer, ascending.
     stop_tokens: Vec<u32>,
     logprobs: bool,
+    /// [`Encoded::thinking`].
+    thinking: bool,
 }
 
 impl TextSink {
     pub(crate) fn new(
         model: &Inner,
         request: &Request,
+        thinking: bool,
         events: Writer<Result<Event, GenerateError>>,
     ) -> Result<Self, GenerateError> {
         let mut stop_tokens = request.stop_tokens.clone();
@@ -95,6 +112,7 @@ impl TextSink {
             stop_strings: StopStrings::new(request.stop.iter().map(String::as_str))?,
             stop_tokens,
             logprobs: request.logprobs || request.top_logprobs > 0,
+            thinking,
         })
     }
 
@@ -106,7 +124,7 @@ impl TextSink {
 
 impl Sink for TextSink {
     fn started(&mut self, started: Started) {
-        self.push(Event::Started(started));
+        self.push(Event::Started(Started { thinking: self.thinking, ..started }));
     }
 
     fn token(&mut self, sampled: &Sampled) -> Option<FinishReason> {

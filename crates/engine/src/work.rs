@@ -13,7 +13,7 @@ use std::{
 use tessera_graph::{Sampled, Sampling, TokenCount};
 use tessera_state::SequenceId;
 
-use crate::{FinishReason, Finished, GenerateError, Started, Timings, Usage};
+use crate::{FinishReason, Finished, GenerateError, LoadError, Started, Timings, Usage};
 
 /// Names a session within its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +30,11 @@ impl Cancel {
 
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
+    }
+
+    /// Ends loading that nobody waits for.
+    pub(crate) fn check(&self) -> Result<(), LoadError> {
+        if self.is_set() { Err(LoadError::Cancelled) } else { Ok(()) }
     }
 }
 

@@ -12,7 +12,8 @@ use std::{
 use common::{custom, load, options, prompt, request};
 use tessera_engine::{LoadOptions, Request};
 use tessera_graph::{
-    Backend, BackendError, Batch, Executable, Graph, Limits, MemoryReport, Sampled, Weights,
+    Backend, BackendError, Batch, Executable, Footprint, Graph, Limits, MemoryReport, Progress,
+    Sampled, Weights,
 };
 
 thread_local! {
@@ -54,12 +55,17 @@ impl Backend for Constant {
         "constant"
     }
 
+    fn footprint(&self, graph: &Graph, _: &Weights, _: &Limits) -> Result<Footprint, BackendError> {
+        let pages = graph.page_groups().iter().map(|_| self.page_bytes(0)).collect();
+        Ok(Footprint { pages, ..Footprint::default() })
+    }
+
     fn compile(
         &self,
         _: &Graph,
         _: Weights,
         _: &Limits,
-        _: &mut dyn FnMut(usize, usize),
+        _: &mut Progress<'_>,
     ) -> Result<Box<dyn Executable>, BackendError> {
         let (gate, between) = (self.gate.clone(), self.between.clone());
         Ok(Box::new(Self { token: self.token, gate, between, last: 0 }))

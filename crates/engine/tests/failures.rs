@@ -5,8 +5,8 @@ mod common;
 use common::{assert_empty, custom, ids, load, options, parts, prompt, request};
 use tessera_engine::{GenerateError, Lifecycle, LoadError, LoadOptions, Model};
 use tessera_graph::{
-    Backend, BackendError, Batch, Executable, Graph, Limits, MemoryReport, Sampled, Weights,
-    oracle::Oracle,
+    Backend, BackendError, Batch, Executable, Footprint, Graph, Limits, MemoryReport, Progress,
+    Sampled, Weights, oracle::Oracle,
 };
 
 /// The oracle, except that it cannot stand some tokens.
@@ -26,12 +26,21 @@ impl Backend for Picky {
         "picky"
     }
 
+    fn footprint(
+        &self,
+        graph: &Graph,
+        weights: &Weights,
+        limits: &Limits,
+    ) -> Result<Footprint, BackendError> {
+        Oracle.footprint(graph, weights, limits)
+    }
+
     fn compile(
         &self,
         graph: &Graph,
         weights: Weights,
         limits: &Limits,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Executable>, BackendError> {
         Ok(Box::new(PickyModel(Oracle.compile(graph, weights, limits, progress)?)))
     }

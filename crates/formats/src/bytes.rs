@@ -60,6 +60,11 @@ impl Bytes {
         Self { owner: Arc::new(map), start: 0, len }
     }
 
+    /// Where the range begins in its owner.
+    pub(crate) fn offset(&self) -> usize {
+        self.start
+    }
+
     /// Asks the system to read this range ahead, where it is part of a mapped file. It may read
     /// only a part of a long range.
     pub fn prefetch(&self) {

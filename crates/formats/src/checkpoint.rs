@@ -1,6 +1,7 @@
 //! A model's files as one set of tensors.
 
 mod locate;
+mod select;
 mod shards;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::{Config, Error, Quantization, Result, Tensor, error::quote, gguf::Gguf, map::Mapped};
 
 use locate::Layout;
+use select::{Wanted, select};
 
 /// Format of a checkpoint's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +34,7 @@ pub struct Checkpoint {
     gguf: Option<Gguf>,
     /// Sorted by name; empty for GGUF, which keeps its own.
     tensors: Vec<Tensor>,
+    left_out: Vec<String>,
 }
 
 impl Checkpoint {
@@ -45,23 +48,32 @@ impl Checkpoint {
     /// See [`Error`]; every file is checked whole, so what succeeds can be read without bounds
     /// errors as long as the files stay as they are ([`Checkpoint::verify`]).
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_selected(path, &|_| true)
+    }
+
+    /// As [`open`](Self::open), with the tensors alone for whose names `wanted` is true. The others are
+    /// not mapped; a shard that holds nothing else is not opened, and need not be there.
+    pub fn open_selected(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Self> {
         match locate::locate(path)? {
-            Layout::Gguf(file) => Self::open_gguf(path, file),
+            Layout::Gguf(file) => Self::open_gguf(path, file, wanted),
             Layout::Single(file) => {
-                let (contents, mapped) = crate::safetensors::File::map(&file)?;
+                let (mut contents, mapped) = crate::safetensors::File::map(&file)?;
+                let left_out = select(&mapped, &mut contents.tensors, wanted)?;
                 let writer = contents.metadata.get("format").cloned();
-                let set = shards::Set { files: vec![file], mapped: vec![mapped], writer };
+                let (files, mapped) = (vec![file], vec![mapped]);
+                let set = shards::Set { files, mapped, writer, left_out };
                 Self::open_safetensors(path, set, contents.tensors)
             }
             Layout::Sharded(index) => {
-                let (set, tensors) = shards::open(path, &index)?;
+                let (set, tensors) = shards::open(path, &index, wanted)?;
                 Self::open_safetensors(path, set, tensors)
             }
         }
     }
 
-    fn open_gguf(path: &Path, file: PathBuf) -> Result<Self> {
-        let (gguf, mapped) = Gguf::map(&file)?;
+    fn open_gguf(path: &Path, file: PathBuf, wanted: Wanted) -> Result<Self> {
+        let (mut gguf, mapped) = Gguf::map(&file)?;
+        let left_out = select(&mapped, &mut gguf.tensors, wanted)?;
         Ok(Self {
             path: path.into(),
             config: Config::empty(file.display().to_string()),
@@ -72,6 +84,7 @@ impl Checkpoint {
             writer: None,
             gguf: Some(gguf),
             tensors: Vec::new(),
+            left_out,
         })
     }
 
@@ -94,6 +107,7 @@ impl Checkpoint {
             writer: set.writer,
             gguf: None,
             tensors,
+            left_out: set.left_out,
         })
     }
 
@@ -150,6 +164,11 @@ impl Checkpoint {
     /// The tensor of that name.
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
         crate::find(self.all(), name)
+    }
+
+    /// Names of the tensors that [`open_selected`](Self::open_selected) left out, sorted.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// The tensor of that name, or the error that names it.

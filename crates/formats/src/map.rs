@@ -33,9 +33,16 @@ impl Mapped {
         // text is copied before it is checked. One that shortens the file raises SIGBUS on access,
         // which no portable code can prevent: `Mapped::verify` narrows the window.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io_error(path))?;
-        let bytes = Bytes::from_map(map);
-        bytes.prefetch();
-        Ok((Self { path: path.into(), file, len }, bytes))
+        Ok((Self { path: path.into(), file, len }, Bytes::from_map(map)))
+    }
+
+    /// Maps the bytes from `start` to `end` of the file alone.
+    pub(crate) fn part(&self, start: usize, end: usize) -> Result<Bytes> {
+        let mut options = memmap2::MmapOptions::new();
+        options.offset(start as u64).len(end - start);
+        // SAFETY: as in `open`.
+        let map = unsafe { options.map(&self.file) }.map_err(io_error(&self.path))?;
+        Ok(Bytes::from_map(map))
     }
 
     /// Checks that the file still has the length it was mapped with.

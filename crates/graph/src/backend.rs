@@ -1,5 +1,7 @@
 //! The one narrow door to a backend: compile, then step.
 
+use std::ops::ControlFlow;
+
 use crate::{Batch, Graph, Sampled, Weights};
 
 /// Upper bounds a backend plans for; a step that exceeds one is refused.
@@ -35,6 +37,26 @@ impl KvType {
             Self::F32 => 4,
         }
     }
+}
+
+/// Bytes a compiled model will hold, known before anything is allocated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Weights in the backend's layout.
+    pub weights: usize,
+    /// Intermediates of a step at its limits.
+    pub arena: usize,
+    /// One page of each group.
+    pub pages: Vec<usize>,
+}
+
+/// Told (bytes done, bytes in all) as weights are laid out; a break ends the work with
+/// [`BackendError::Cancelled`].
+pub type Progress<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
+
+/// A [`Progress`] that nobody watches.
+pub fn unwatched(_done: usize, _total: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 /// Bytes a compiled model holds.
@@ -80,6 +102,9 @@ pub enum BackendError {
     /// The weights do not fit the graph (a caller's mistake).
     #[error("weights do not fit the graph: {0}")]
     Weights(String),
+    /// The caller's progress function broke off.
+    #[error("compiling was cancelled")]
+    Cancelled,
     /// A batch is inconsistent (a caller's mistake, found before it does harm).
     #[error("malformed batch: {0}")]
     Batch(String),
@@ -95,16 +120,25 @@ pub trait Backend {
         KvType::F16
     }
 
+    /// What [`compile`](Self::compile) with the same arguments will hold: weights and arena of
+    /// [`Executable::memory`], and [`Executable::page_bytes`] of every group. Allocates none of it.
+    fn footprint(
+        &self,
+        graph: &Graph,
+        weights: &Weights,
+        limits: &Limits,
+    ) -> Result<Footprint, BackendError>;
+
     /// Fuses, chooses kernels, lays out weights and plans every intermediate, so that peak memory
     /// is known before the first token and a step allocates nothing.
     ///
-    /// `progress` is called with (bytes done, bytes in all) as weights are laid out.
+    /// `progress` is called as weights are laid out, and may break off; see [`Progress`].
     fn compile(
         &self,
         graph: &Graph,
         weights: Weights,
         limits: &Limits,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Executable>, BackendError>;
 }
 

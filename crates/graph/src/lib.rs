@@ -26,7 +26,9 @@ mod state;
 pub mod testing;
 mod weights;
 
-pub use backend::{Backend, BackendError, Executable, KvType, Limits, MemoryReport};
+pub use backend::{
+    Backend, BackendError, Executable, Footprint, KvType, Limits, MemoryReport, Progress, unwatched,
+};
 pub use batch::{Batch, NO_PAGE, Output, PAGE, Run, Sampled, TokenCount};
 pub use build::{Builder, GraphError};
 pub use fuse::fuse;

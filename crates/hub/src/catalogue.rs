@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::{
     error::{Error, Result},
     event::Source,
+    hub::Resolved,
     name::RepoId,
 };
 
@@ -30,6 +31,8 @@ pub struct Entry {
     pub licence: String,
     /// What the licence asks of the user, where that is unusual.
     pub note: Option<String>,
+    /// How its makers recommend to draw tokens; for files that cannot say so themselves.
+    pub sampling: Option<Recommended>,
     /// File name of the weights.
     pub file: String,
     /// Its size in bytes.
@@ -38,6 +41,22 @@ pub struct Entry {
     pub sha256: String,
     /// Where it can be had, best first.
     pub sources: Vec<Origin>,
+}
+
+/// Recommended settings for drawing tokens. They mean a whole distribution: what is left out is off.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recommended {
+    /// Divides the logits.
+    pub temperature: Option<f32>,
+    /// Keeps the `k` most likely tokens.
+    pub top_k: Option<u32>,
+    /// Keeps the fewest most likely tokens whose probabilities reach this sum.
+    pub top_p: Option<f32>,
+    /// Drops tokens less likely than this fraction of the most likely.
+    pub min_p: Option<f32>,
+    /// Makes tokens that occurred less likely.
+    pub repetition_penalty: Option<f32>,
 }
 
 /// One way of getting an entry's file.
@@ -106,7 +125,22 @@ impl Catalogue {
 }
 
 impl Entry {
+    /// What was found for this entry, with what the entry knows of it.
+    pub(crate) fn describe(&self, found: Resolved) -> Resolved {
+        let licence = Some(self.licence.clone());
+        Resolved { licence, sampling: self.sampling.clone(), ..found }
+    }
+
     fn defect(&self) -> Option<String> {
+        let wild = |value: Option<f32>, most| value.is_some_and(|it| !(0.0..=most).contains(&it));
+        if self.sampling.as_ref().is_some_and(|it| {
+            wild(it.temperature, 100.0)
+                || wild(it.top_p, 1.0)
+                || wild(it.min_p, 1.0)
+                || wild(it.repetition_penalty, 100.0)
+        }) {
+            return Some(format!("entry `{}` recommends sampling out of range", self.name));
+        }
         let plain = |text: &str| {
             let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
             !text.is_empty() && !text.starts_with(['.', '-']) && text.bytes().all(good)
@@ -153,13 +187,19 @@ mod tests {
         let entry = catalogue.find(DEFAULT_MODEL).expect("default model");
         assert_eq!(entry.bytes, 98_362_432);
         assert!(entry.sha256.starts_with("b179c952"));
+        let sampling = entry.sampling.as_ref().expect("as its model card says");
+        assert_eq!((sampling.temperature, sampling.top_p), (Some(0.2), Some(0.9)));
         assert!(matches!(entry.sources[0], Origin::Hub(_)), "the Hub comes first");
         assert!(catalogue.find("SmolLM2").is_some(), "case does not matter");
     }
 
     #[test]
     fn unsafe_entries_are_refused() {
-        let text = include_str!("catalogue.json").replace("gemma-3-270m-q4_k_m.gguf\"", "../x\"");
-        assert!(Catalogue::from_json(&text).is_err());
+        for (good, bad) in
+            [("gemma-3-270m-q4_k_m.gguf\"", "../x\""), ("\"top_p\": 0.9", "\"top_p\": 9")]
+        {
+            let text = include_str!("catalogue.json").replace(good, bad);
+            assert!(Catalogue::from_json(&text).is_err(), "{bad}");
+        }
     }
 }

@@ -23,7 +23,7 @@ pub enum Error {
     },
     /// A short name that the catalogue does not hold.
     #[error(
-        "there is no model `{name}` in the catalogue{}; give a path or a Hub id such as org/repo otherwise",
+        "there is no model `{name}` in the catalogue; give a path or a Hub id such as org/repo{}",
         hint(suggestions)
     )]
     UnknownName {

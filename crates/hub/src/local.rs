@@ -28,7 +28,8 @@ pub(crate) fn at_path(path: &Path) -> Result<Resolved> {
         files.sort();
     }
     let bytes = files.iter().filter_map(|it| fs::metadata(it).ok()).map(|it| it.len()).sum();
-    Ok(Resolved { path: path.to_owned(), files, source: Source::Path, bytes, licence: None })
+    let (path, source) = (path.to_owned(), Source::Path);
+    Ok(Resolved { path, files, source, bytes, licence: None, sampling: None })
 }
 
 /// A snapshot in the Hub cache, if all files of the selection are there.
@@ -86,5 +87,5 @@ pub(crate) fn resolved(
         Selection::Gguf(file) => snapshot.join(file),
         Selection::Folder(_) => snapshot.to_owned(),
     };
-    Resolved { path, files, source, bytes, licence: None }
+    Resolved { path, files, source, bytes, licence: None, sampling: None }
 }

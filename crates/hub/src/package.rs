@@ -50,8 +50,8 @@ pub(crate) fn resolved(path: PathBuf, entry: &Entry, cached: bool) -> Resolved {
         true => Source::PackageCache { name: entry.name.clone() },
         false => Source::Package { requirements: requirements.unwrap_or_default() },
     };
-    let (files, licence) = (vec![path.clone()], Some(entry.licence.clone()));
-    Resolved { path, files, source, bytes: entry.bytes, licence }
+    let (files, bytes) = (vec![path.clone()], entry.bytes);
+    entry.describe(Resolved { path, files, source, bytes, licence: None, sampling: None })
 }
 
 /// Downloads the packages one after the other, joins their members and checks the whole.

@@ -125,6 +125,10 @@ impl Hub {
                     refuse_if_held(&package::lock_path(&self.options().package_cache, entry))?;
                     freed = Some(disk_usage(&folder));
                     fs::remove_dir_all(&folder).map_err(Error::io("delete", &folder))?;
+                    if let Some(versions) = folder.parent() {
+                        // Refused by the system where another version is beside it.
+                        let _ = fs::remove_dir(versions);
+                    }
                 }
                 for origin in &entry.sources {
                     if let crate::Origin::Hub(repo) = origin

@@ -82,16 +82,19 @@ impl<'a> Binder<'a> {
 
     fn check_unused(&self, source: &Source) -> Result<()> {
         let tied = !self.used.contains(&self.names.stored("lm_head.weight"));
-        let unused = |tensor: &&Tensor| {
-            !self.used.contains(&tensor.name) && !self.names.ignores(&tensor.name, tied)
-        };
-        let mut unused = self.checkpoint.tensors().filter(unused);
+        // What was left out when the checkpoint was opened is held to the same rule: whether a model has
+        // such a part is for its configuration to say.
+        let mapped = self.checkpoint.tensors().map(|tensor| tensor.name.as_str());
+        let left_out = self.checkpoint.left_out().iter().map(String::as_str);
+        let mut unused = mapped
+            .chain(left_out)
+            .filter(|&name| !self.used.contains(name) && !self.names.ignores(name, tied));
         match unused.next() {
             None => Ok(()),
             Some(first) => Err(Error::UnusedTensors {
                 path: self.path(),
                 family: source.config.opt_str("model_type")?.unwrap_or("configured").into(),
-                tensor: first.name.clone(),
+                tensor: first.into(),
                 count: 1 + unused.count(),
             }),
         }

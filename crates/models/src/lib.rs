@@ -10,6 +10,7 @@
 
 mod bind;
 mod blocks;
+mod capability;
 mod error;
 mod families;
 mod gguf;
@@ -18,6 +19,7 @@ mod names;
 mod source;
 mod support;
 
+pub use capability::{Capability, CapabilitySet, checkpoint, offered};
 pub use error::{Error, Result};
 pub use info::{Info, PackingUse};
 pub use support::{Supported, families, rope_types};

@@ -2,6 +2,32 @@
 
 use tessera_formats::Checkpoint;
 
+use crate::Capability;
+
+/// What the tensors beside the language model are called in multimodal safetensors, and what they serve.
+const TOWERS: [(&str, Capability); 10] = [
+    ("vision_tower.", Capability::ImageIn),
+    ("multi_modal_projector.", Capability::ImageIn),
+    ("embed_vision.", Capability::ImageIn),
+    ("visual.", Capability::ImageIn),
+    ("model.vision_tower.", Capability::ImageIn),
+    ("model.multi_modal_projector.", Capability::ImageIn),
+    ("model.embed_vision.", Capability::ImageIn),
+    ("model.visual.", Capability::ImageIn),
+    ("audio_tower.", Capability::AudioIn),
+    ("model.audio_tower.", Capability::AudioIn),
+];
+
+/// The same in GGUF files that hold everything.
+const GGUF_TOWERS: [(&str, Capability); 3] =
+    [("v.", Capability::ImageIn), ("mm.", Capability::ImageIn), ("a.", Capability::AudioIn)];
+
+/// The capability that a tensor of this name serves, and nothing else; `None` for the language model's.
+pub(crate) fn serves(tensor: &str) -> Option<Capability> {
+    let all = TOWERS.iter().chain(&GGUF_TOWERS);
+    all.clone().find(|(prefix, _)| tensor.starts_with(prefix)).map(|&(_, capability)| capability)
+}
+
 /// How a tensor's Hugging Face name becomes the file's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Names {
@@ -52,19 +78,16 @@ impl Names {
     /// Whether a tensor of the file may go unused: what the configuration already says (rotary
     /// frequencies), a copy of the tied embedding, and the other half of a multimodal model.
     pub(crate) fn ignores(&self, tensor: &str, tied: bool) -> bool {
-        let vision = [
-            "vision_tower.",
-            "multi_modal_projector.",
-            "model.vision_tower.",
-            "model.multi_modal_projector.",
-        ];
         match self {
+            Self::Gguf(_) if GGUF_TOWERS.iter().any(|(prefix, _)| tensor.starts_with(prefix)) => {
+                true
+            }
             Self::Gguf(_) => ["rope_freqs.", "rope_factors_long.", "rope_factors_short."]
                 .iter()
                 .any(|prefix| tensor.starts_with(prefix)),
             _ if tensor.ends_with(".rotary_emb.inv_freq") => true,
             _ if tied && tensor.starts_with(self.stored("lm_head.").as_str()) => true,
-            Self::Nested { .. } => vision.iter().any(|prefix| tensor.starts_with(prefix)),
+            Self::Nested { .. } => TOWERS.iter().any(|(prefix, _)| tensor.starts_with(prefix)),
             Self::Plain => false,
         }
     }

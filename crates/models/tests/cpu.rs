@@ -92,3 +92,37 @@ fn results_do_not_depend_on_company() {
         }
     }
 }
+
+/// What the backend says it will hold is what it holds, for every family and packing.
+#[test]
+fn the_footprint_is_what_is_held() {
+    use tessera_graph::{Backend, Footprint, Limits, fuse, oracle::Oracle, plan};
+    let fast = cpu(Level::best(), 2, false);
+    let backends: [&dyn Backend; 3] = [&fast, &cpu(Level::best(), 1, true), &Oracle];
+    for stored in cases().iter().flat_map(|case| Case::stored(case)) {
+        let (case, bound) = (&stored.name, stored.open(None).unwrap());
+        for (backend, context, kv) in
+            backends.iter().flat_map(|b| [(b, 100, KvType::F32), (b, 5000, KvType::F16)])
+        {
+            let limits = Limits { tokens: 37, outputs: 3, runs: 2, context, kv };
+            let told = backend.footprint(&bound.graph, &bound.weights, &limits).unwrap();
+            let exec = backend
+                .compile(
+                    &bound.graph,
+                    bound.weights.clone(),
+                    &limits,
+                    &mut tessera_graph::unwatched,
+                )
+                .unwrap();
+            let held = exec.memory();
+            let pages = (0..told.pages.len()).map(|group| exec.page_bytes(group)).collect();
+            let held = Footprint { weights: held.weights, arena: held.arena, pages };
+            assert_eq!(told, held, "{case} on {} for {context}", backend.name());
+            assert_eq!(told.pages.len(), bound.graph.page_groups().len());
+        }
+        // The processor computes in more than the plan's intermediates: what `show` used to leave out.
+        let limits = Limits { tokens: 37, outputs: 3, runs: 2, context: 5000, kv: KvType::F16 };
+        let told = fast.footprint(&bound.graph, &bound.weights, &limits).unwrap();
+        assert!(told.arena > plan(&fuse(&bound.graph), &limits).bytes, "{case}");
+    }
+}

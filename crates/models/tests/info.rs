@@ -1,9 +1,8 @@
-//! What is said about a model, and multimodal checkpoints.
+//! What is said about a model.
 
 mod common;
 
-use common::{Case, Golden, fixtures, logits, max_error};
-use serde_json::{Value, json};
+use common::Case;
 use tessera_graph::KvType;
 
 #[test]
@@ -42,36 +41,6 @@ fn packings_are_listed_by_size() {
     assert!(names.contains(&"affine4/32") && names.contains(&"bf16"), "{names:?}");
     assert!(bound.info.packings.windows(2).all(|pair| pair[0].bytes >= pair[1].bytes));
     assert!(bound.info.bits_per_weight() < 8.0);
-}
-
-/// A Gemma 3 checkpoint as the multimodal ones are: the configuration inside `text_config`, names
-/// below a prefix, and a vision tower beside.
-#[test]
-fn the_text_part_of_a_multimodal_checkpoint() {
-    let golden = Golden::read(&fixtures().join("gemma3/default/golden.safetensors"));
-    for prefix in ["language_model.model.", "model.language_model."] {
-        let case = Case::new("gemma3/default").with_tensors(|tensors| {
-            for tensor in tensors.iter_mut() {
-                tensor.name = tensor.name.replacen("model.", prefix, 1);
-            }
-            let mut vision = tensors[0].clone();
-            vision.name = "vision_tower.vision_model.post_layernorm.weight".into();
-            tensors.push(vision);
-        });
-        let config = case.folder.path().join("config.json");
-        let text: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
-        let outer = json!({
-            "model_type": "gemma3",
-            "architectures": ["Gemma3ForConditionalGeneration"],
-            "eos_token_id": [1, 106],
-            "text_config": text,
-        });
-        std::fs::write(&config, outer.to_string()).unwrap();
-        let bound = case.open(None).unwrap();
-        assert_eq!(bound.info.stop_ids, [1, 106]);
-        let found = logits(&bound.graph, &bound.weights, &golden.tokens, &[]);
-        assert!(max_error(&found, &golden.logits) <= 2e-4);
-    }
 }
 
 #[test]

@@ -137,8 +137,9 @@ fn product(weight: &Weight, precise: bool) -> Result<Vec<u32>> {
     let limits = Limits { tokens: 2, outputs: 2, runs: 1, context: 2, kv: KvType::F32 };
     let weights = Weights(vec![table, weight.clone()]);
     let backend = Cpu::new(&options).map_err(|e| failed(&e))?;
-    let mut exe =
-        backend.compile(&graph, weights, &limits, &mut |_, _| ()).map_err(|e| failed(&e))?;
+    let mut exe = backend
+        .compile(&graph, weights, &limits, &mut tessera_graph::unwatched)
+        .map_err(|e| failed(&e))?;
     let logits = testing::run_logits(exe.as_mut(), &graph, &[&[0, 1]], &[]);
     Ok(logits.concat().iter().map(|x| x.to_bits()).collect())
 }

@@ -46,9 +46,9 @@ pub struct ShowArgs {
     /// Print the chat template
     #[arg(long)]
     pub template: bool,
-    /// Positions of the context whose memory is reckoned [default: the model's]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
-    pub context: Option<usize>,
+    /// How it would be loaded: the memory it needs is reckoned for that.
+    #[command(flatten)]
+    pub load: LoadArgs,
 }
 
 /// Arguments of `tessera inspect`.

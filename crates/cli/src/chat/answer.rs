@@ -3,12 +3,16 @@
 use anyhow::Result;
 use tessera_engine::{Event, FinishReason, Finished, Generation, Started, Token};
 
-use crate::{chat::printer::Printer, context::Context};
+use crate::{
+    chat::{printer::Printer, think::OPENED},
+    context::Context,
+    units,
+};
 
 /// An answer, whole or stopped.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// All text, thinking included.
+    /// All text, thinking and its tags included.
     pub text: String,
     /// All tokens.
     pub tokens: Vec<Token>,
@@ -22,6 +26,19 @@ impl Answer {
     /// Whether Ctrl-C ended it.
     pub fn is_stopped(&self) -> bool {
         self.finished.reason == FinishReason::Cancelled
+    }
+
+    /// What a person should know about an answer that does not end where the model would have ended it.
+    pub fn note(&self) -> Option<String> {
+        let tokens = units::plural(self.finished.usage.completion_tokens, "token");
+        match self.finished.reason {
+            FinishReason::Cancelled => Some("(stopped)".to_owned()),
+            FinishReason::Length => Some(format!("(cut off after {tokens}, by max-tokens)")),
+            FinishReason::Context => {
+                Some(format!("(cut off after {tokens}: the context is full; see --context)"))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -49,7 +66,16 @@ fn read(generation: &mut Generation, printer: &mut Option<Printer>) -> Result<An
     let (mut text, mut tokens, mut started) = (String::new(), Vec::new(), Started::default());
     while let Some(event) = generation.next_blocking() {
         match event? {
-            Event::Started(event) => started = event,
+            Event::Started(event) => {
+                started = event;
+                if started.thinking {
+                    // The template has written the tag; it belongs to the answer all the same.
+                    text.push_str(OPENED);
+                    if let Some(printer) = printer {
+                        printer.push(OPENED)?;
+                    }
+                }
+            }
             Event::Token(token) => tokens.push(token),
             Event::Text(more) => {
                 text.push_str(&more);

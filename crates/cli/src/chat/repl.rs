@@ -115,8 +115,8 @@ impl Chat<'_> {
         let generation = self.model.generate(self.request());
         let printer = Printer::new(self.context, self.templated, self.hide_thinking);
         let answer = answer::follow(self.context, generation, Some(printer))?;
-        if answer.is_stopped() {
-            self.say("(stopped)");
+        if let Some(note) = answer.note() {
+            self.say(&note);
         }
         self.talk.say(Speaker::Assistant, answer.text);
         self.last = Some(answer.finished);

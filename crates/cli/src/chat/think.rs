@@ -1,6 +1,9 @@
 //! Tells thinking from answering in a stream of text.
 
 const OPEN: &str = "<think>";
+
+/// What an answer begins with whose prompt ends in an open tag.
+pub const OPENED: &str = "<think>\n";
 const CLOSE: &str = "</think>";
 
 /// A piece of text and whether it is thinking.

@@ -48,6 +48,9 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit> {
     match context.json() {
         true => output::json(&as_json(&name, &model, &answer, templated, args.logprobs.is_some()))?,
         false => {
+            if let Some(note) = answer.note() {
+                context.note(&note);
+            }
             if args.logprobs.is_some() {
                 output::note(logprobs(&model, &answer.tokens));
             }

@@ -10,7 +10,7 @@ use crate::{
     errors::Exit,
     input, output,
     table::Table,
-    vocabulary,
+    units, vocabulary,
 };
 
 impl From<Specials> for tessera_text::Specials {
@@ -49,7 +49,7 @@ pub fn run(context: &Context, args: TokenizeArgs) -> Result<Exit> {
             table.row([id.to_string(), format!("\"{}\"", vocabulary::spelling(&tokenizer, id))]);
         }
         output::write(table)?;
-        context.note(&format!("{} tokens", ids.len()));
+        context.note(&units::plural(ids.len(), "token"));
     }
     Ok(Exit::Success)
 }

@@ -21,12 +21,14 @@ const THOUGHT: usize = 259;
 const VOCABULARY: usize = 260;
 
 const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n\
-    {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\nOPENING{% endif %}";
 
 /// What follows what.
 pub struct Tiny {
     next: HashMap<usize, usize>,
     template: bool,
+    /// What the template ends the prompt with.
+    opening: &'static str,
     context: u32,
 }
 
@@ -46,6 +48,14 @@ impl Tiny {
         )
     }
 
+    /// A chat model for whom the template opens the thinking.
+    pub fn opened(thought: &str, answer: &str) -> Self {
+        let ids = |text: &str| text.bytes().map(usize::from).collect::<Vec<_>>();
+        let newline = usize::from(b'\n');
+        let chain = [&[newline], &ids(thought)[..], &[THOUGHT], &ids(answer)[..], &[END]].concat();
+        Self { opening: "<think>\n", ..Self::chain(&chain) }
+    }
+
     /// A model that goes on with `ring` for ever.
     pub fn endless(ring: &str) -> Self {
         let mut ids: Vec<usize> = ring.bytes().map(usize::from).collect();
@@ -60,7 +70,7 @@ impl Tiny {
 
     fn chain(ids: &[usize]) -> Self {
         let next = ids.windows(2).map(|pair| (pair[0], pair[1])).collect();
-        Self { next, template: true, context: 256 }
+        Self { next, template: true, opening: "", context: 256 }
     }
 
     /// Writes the model as a GGUF file.
@@ -90,7 +100,8 @@ impl Tiny {
             .pair("tokenizer.ggml.bos_token_id", START as u32)
             .pair("tokenizer.ggml.eos_token_id", END as u32);
         if self.template {
-            writer = writer.pair("tokenizer.chat_template", TEMPLATE);
+            let template = TEMPLATE.replace("OPENING", self.opening);
+            writer = writer.pair("tokenizer.chat_template", template.as_str());
         }
         for (name, shape, values) in self.tensors() {
             let bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();

@@ -145,7 +145,7 @@ pub fn compile(
     (graph, weights): &(Graph, Weights),
     kv: KvType,
 ) -> Box<dyn Executable> {
-    backend.compile(graph, weights.clone(), &limits(kv), &mut |_, _| ()).unwrap()
+    backend.compile(graph, weights.clone(), &limits(kv), &mut tessera_graph::unwatched).unwrap()
 }
 
 /// All logits of `sequences`, cut as told.

@@ -62,6 +62,10 @@ fn start(work: &mut Work, cached: usize) {
     }
     work.clock.admitted = Some(Instant::now());
     work.cached = cached;
-    let seed = work.sampling.seed;
-    work.sink.started(Started { prompt_tokens: work.prompt, cached_tokens: cached, seed });
+    work.sink.started(Started {
+        prompt_tokens: work.prompt,
+        cached_tokens: cached,
+        seed: work.sampling.seed,
+        thinking: false, // for those who know the text to say
+    });
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tessera_engine::{
     BackendChoice, CapabilitySet, Completion, GenerateError, LoadOptions, Model, Parts, Request,
-    SamplingOptions,
+    SamplingOptions, SamplingSource,
 };
 use tessera_graph::{Activation, Attend, Builder, Graph, GraphError, RmsNorm, RopeSpec, Weights};
 use tessera_quant::{Float, Packing, RowOrder, Weight};
@@ -142,6 +142,7 @@ pub fn parts(chat: bool) -> Parts {
         template,
         stop_tokens: vec![END],
         sampling: SamplingOptions::default(),
+        sampling_source: SamplingSource::Parts,
         trained_context: TRAINED,
         capabilities: CapabilitySet::TEXT,
         details: None,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::select::{Wanted, select};
 use crate::{
     Error, Result, Tensor,
     error::quote,
@@ -14,23 +15,34 @@ pub(super) struct Set {
     pub(super) files: Vec<PathBuf>,
     pub(super) mapped: Vec<Mapped>,
     pub(super) writer: Option<String>,
+    /// Names of tensors that were not wanted, sorted.
+    pub(super) left_out: Vec<String>,
 }
 
 /// Opens every shard that the index in `folder` names.
 ///
 /// A tensor is taken from the shard the index gives for it; one the index does not list is taken
-/// from where it is found. All that are listed must be there, and none may remain twice.
-pub(super) fn open(folder: &Path, path: &Path) -> Result<(Set, Vec<Tensor>)> {
+/// from where it is found. All that are wanted must be there, and none may remain twice. A shard for
+/// which the index lists nothing wanted is not looked at.
+pub(super) fn open(folder: &Path, path: &Path, wanted: Wanted) -> Result<(Set, Vec<Tensor>)> {
     let index = Index::open(path)?;
-    let mut set = Set { files: Vec::new(), mapped: Vec::new(), writer: None };
+    let mut set = Set { files: Vec::new(), mapped: Vec::new(), writer: None, left_out: Vec::new() };
+    let mut needed = vec![false; index.shards.len()];
+    for (name, &shard) in &index.tensors {
+        match wanted(name) {
+            true => needed[shard] = true,
+            false => set.left_out.push(name.clone()),
+        }
+    }
     let mut tensors = Vec::new();
-    for (number, shard) in index.shards.iter().enumerate() {
+    for (number, shard) in index.shards.iter().enumerate().filter(|&(number, _)| needed[number]) {
         let file = folder.join(shard);
         if !file.exists() {
             let shard = quote(&shard.display().to_string());
             return Err(Error::MissingShard { path: path.into(), shard });
         }
-        let (contents, mapped) = File::map(&file)?;
+        let (mut contents, mapped) = File::map(&file)?;
+        set.left_out.extend(select(&mapped, &mut contents.tensors, wanted)?);
         let here = |name: &str| index.tensors.get(name).is_none_or(|&shard| shard == number);
         tensors.extend(contents.tensors.into_iter().filter(|tensor| here(&tensor.name)));
         set.writer = set.writer.or_else(|| contents.metadata.get("format").cloned());
@@ -42,9 +54,11 @@ pub(super) fn open(folder: &Path, path: &Path) -> Result<(Set, Vec<Tensor>)> {
         let name = quote(&pair[0].name);
         return Err(Error::Duplicate { path: path.into(), what: "tensor", name });
     }
-    for (name, &shard) in &index.tensors {
+    set.left_out.sort_unstable();
+    set.left_out.dedup();
+    for (name, &shard) in index.tensors.iter().filter(|(name, _)| wanted(name)) {
         if crate::find(&tensors, name).is_none() {
-            let path = set.files[shard].clone();
+            let path = folder.join(&index.shards[shard]);
             return Err(Error::MissingTensor { path, tensor: quote(name) });
         }
     }

@@ -1,11 +1,11 @@
-//! Keys and values in maps, by (state, page).
+//! Keys and values in maps, by (state, page); and what everything takes.
 
 use std::collections::HashMap;
 
 use half::{bf16, f16};
 
 use super::Matrix;
-use crate::{BackendError, Batch, KvType, PAGE, StateId};
+use crate::{BackendError, Batch, Graph, KvType, Limits, PAGE, PageGroup, Rows, StateId, Weights};
 
 /// A remembered position.
 #[derive(Debug, Clone)]
@@ -68,6 +68,26 @@ impl Memory {
             ))
         })
     }
+}
+
+/// Bytes of weights, as they are stored.
+pub(super) fn weight_bytes(weights: &Weights) -> usize {
+    weights.0.iter().map(tessera_quant::Weight::bytes).sum()
+}
+
+/// Bytes of all intermediates: none shares its place with another here.
+pub(super) fn arena_bytes(graph: &Graph, limits: &Limits) -> usize {
+    let rows = |rows| match rows {
+        Rows::Tokens => limits.tokens,
+        Rows::Outputs => limits.outputs,
+    };
+    graph.values.iter().map(|v| rows(v.rows) * v.width * size_of::<f32>()).sum()
+}
+
+/// Bytes of one page of `group`, as they would be stored.
+pub(super) fn page_bytes(graph: &Graph, group: &PageGroup, limits: &Limits) -> usize {
+    let states = group.states.iter().map(|id| &graph.states[id.index()]);
+    states.map(|s| 2 * PAGE * s.kv_heads * s.head_dim * limits.kv.bytes()).sum()
 }
 
 fn round(kv: KvType, x: f32) -> f32 {

@@ -12,9 +12,11 @@ mod pointwise;
 mod rope;
 mod sample;
 
+use std::ops::ControlFlow;
+
 use crate::{
-    Backend, BackendError, Batch, Executable, Graph, Limits, MemoryReport, Node, Op, PAGE,
-    PageGroup, Rows, Sampled, ValueId, Weights,
+    Backend, BackendError, Batch, Executable, Footprint, Graph, Limits, MemoryReport, Node, Op,
+    PageGroup, Progress, Sampled, ValueId, Weights,
 };
 use memory::Memory;
 pub use pointwise::{activate, erf};
@@ -50,17 +52,34 @@ impl Backend for Oracle {
         "oracle"
     }
 
+    fn footprint(
+        &self,
+        graph: &Graph,
+        weights: &Weights,
+        limits: &Limits,
+    ) -> Result<Footprint, BackendError> {
+        weights.check(graph)?;
+        let pages = graph.page_groups();
+        Ok(Footprint {
+            weights: memory::weight_bytes(weights),
+            arena: memory::arena_bytes(graph, limits),
+            pages: pages.iter().map(|group| memory::page_bytes(graph, group, limits)).collect(),
+        })
+    }
+
     fn compile(
         &self,
         graph: &Graph,
         weights: Weights,
         limits: &Limits,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut Progress<'_>,
     ) -> Result<Box<dyn Executable>, BackendError> {
         let interpreter = self.interpreter(graph, weights, limits)?;
         let bytes = interpreter.memory().weights;
-        progress(bytes, bytes);
-        Ok(Box::new(interpreter))
+        match progress(bytes, bytes) {
+            ControlFlow::Continue(()) => Ok(Box::new(interpreter)),
+            ControlFlow::Break(()) => Err(BackendError::Cancelled),
+        }
     }
 }
 
@@ -156,8 +175,7 @@ impl Executable for Interpreter {
     }
 
     fn page_bytes(&self, group: usize) -> usize {
-        let states = self.groups[group].states.iter().map(|id| &self.graph.states[id.index()]);
-        states.map(|s| 2 * PAGE * s.kv_heads * s.head_dim * self.limits.kv.bytes()).sum()
+        memory::page_bytes(&self.graph, &self.groups[group], &self.limits)
     }
 
     fn step(&mut self, batch: &Batch, sampled: &mut Vec<Sampled>) -> Result<(), BackendError> {
@@ -191,13 +209,9 @@ impl Executable for Interpreter {
     }
 
     fn memory(&self) -> MemoryReport {
-        let rows = |rows| match rows {
-            Rows::Tokens => self.limits.tokens,
-            Rows::Outputs => self.limits.outputs,
-        };
         MemoryReport {
-            weights: self.weights.0.iter().map(|w| w.bytes()).sum(),
-            arena: self.graph.values.iter().map(|v| rows(v.rows) * v.width * 4).sum(),
+            weights: memory::weight_bytes(&self.weights),
+            arena: memory::arena_bytes(&self.graph, &self.limits),
             pages: self.pages.iter().enumerate().map(|(g, n)| n * self.page_bytes(g)).sum(),
         }
     }

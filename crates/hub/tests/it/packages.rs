@@ -245,4 +245,6 @@ async fn removing_a_short_name_empties_both_caches() {
     assert_eq!(stores, ["org/tiny", "tiny"]);
     assert_eq!(bench.hub.remove(&tiny).expect("removed"), 800_040);
     assert_eq!(bench.hub.list().expect("listed"), []);
+    let left = fs::read_dir(&bench.hub.options().package_cache).expect("a folder").count();
+    assert_eq!(left, 0, "no empty folder stays");
 }

@@ -62,6 +62,23 @@ pub(crate) fn find(config: &Config) -> Result<&'static Family> {
     }
 }
 
+/// Refuses a GGUF file whose architecture no family's files have. The converter writes some families as
+/// another's (Mistral as Llama, with paired rows); a file that says otherwise was made by something else, and
+/// how its rows are ordered is anybody's guess.
+pub(crate) fn check_gguf(arch: &str, origin: &str) -> Result<()> {
+    let known = || FAMILIES.iter().filter_map(|family| family.gguf);
+    if known().any(|it| it == arch) {
+        return Ok(());
+    }
+    let ours = FAMILIES.iter().any(|family| family.model_types.contains(&arch));
+    let hint = if ours { ", which llama.cpp's converter never writes" } else { "" };
+    Err(Error::UnknownFamily {
+        origin: origin.into(),
+        found: format!("{arch:?}{hint}"),
+        supported: known().collect::<Vec<_>>().join(", "),
+    })
+}
+
 /// A graph error with the file whose configuration led to it.
 fn in_file(source: &Source) -> impl Fn(GraphError) -> Error {
     let origin = source.config.origin().to_string();

@@ -7,7 +7,7 @@ use tessera_formats::{
 };
 
 use super::rope;
-use crate::Result;
+use crate::{Result, families};
 
 /// Metadata keys of whole numbers, below the architecture's name, and the fields they become. Bounds
 /// are checked where the fields are read.
@@ -29,6 +29,7 @@ const STOPS: [&str; 3] =
 pub(crate) fn config(file: &Gguf, origin: &str) -> Result<Config> {
     let meta = &file.metadata;
     let arch = meta.str("general.architecture")?;
+    families::check_gguf(arch, origin)?;
     let mut fields = Map::new();
     // Ours differ from theirs in one name.
     let model_type = if arch == "gemma3" { "gemma3_text" } else { arch };

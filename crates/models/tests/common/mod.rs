@@ -156,8 +156,10 @@ impl Runner<'_> {
         cuts: &[usize],
     ) -> Vec<Vec<f32>> {
         let limits = Limits { kv: self.kv, ..LIMITS };
-        let mut exe =
-            self.backend.compile(graph, weights.clone(), &limits, &mut |_, _| {}).unwrap();
+        let mut exe = self
+            .backend
+            .compile(graph, weights.clone(), &limits, &mut tessera_graph::unwatched)
+            .unwrap();
         let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
         testing::run_logits(exe.as_mut(), graph, &sequences, cuts)
     }

@@ -2,14 +2,13 @@
 
 use anyhow::Result;
 use serde_json::json;
-use tessera_formats::Checkpoint;
 use tessera_graph::{
     KvType,
     cost::{self, Step},
     fuse,
     print::{self, Table},
 };
-use tessera_models::BuildOptions;
+use tessera_models::{BuildOptions, CapabilitySet};
 
 use crate::{args::InspectArgs, context::Context, errors::Exit, output, units};
 
@@ -19,7 +18,7 @@ use crate::{args::InspectArgs, context::Context, errors::Exit, output, units};
 /// When the model cannot be had, or is not one.
 pub fn list(context: &Context, model: &str, args: &InspectArgs) -> Result<Exit> {
     let found = context.fetch(model)?;
-    let checkpoint = Checkpoint::open(&found.path)?;
+    let checkpoint = tessera_models::checkpoint(&found.path, CapabilitySet::TEXT)?;
     let bound = tessera_models::open(&checkpoint, &BuildOptions { context: args.load.context })?;
     let graph = fuse(&bound.graph);
     let step = Step {

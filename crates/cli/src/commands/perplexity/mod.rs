@@ -65,10 +65,10 @@ pub fn run(context: &Context, args: PerplexityArgs) -> Result<Exit> {
     } else {
         output::line(format_args!("perplexity {:.4} ± {:.4}", result.perplexity, result.error))?;
         context.note(&format!(
-            "{} of {} tokens scored in {} windows of {} by strides of {}",
+            "{} of {} tokens scored in {} of {} by strides of {}",
             units::thousands(result.count),
             units::thousands(tokens.len() as u64),
-            scored.len(),
+            units::plural(scored.len(), "window"),
             args.window,
             args.stride
         ));

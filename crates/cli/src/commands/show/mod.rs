@@ -2,23 +2,26 @@
 
 mod config;
 mod memory;
+mod sampling;
 mod tensors;
 
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
+use tessera_engine::{CapabilitySet, Model};
 use tessera_formats::{Checkpoint, Kind};
-use tessera_models::{BuildOptions, Info};
+use tessera_models::Info;
 use tessera_text::{ChatTemplate, Tokenizer};
 
 use crate::{
     args::ShowArgs,
     context::{Context, DEFAULT_MODEL},
     errors::Exit,
-    output, units, vocabulary,
+    loading, output, units, vocabulary,
 };
 
 use memory::Memory;
+use sampling::Sampling;
 use tensors::TensorRow;
 
 /// Everything that is shown; the JSON is this.
@@ -34,6 +37,10 @@ struct Report {
     bits_per_weight: f64,
     tokenizer: Vocabulary,
     chat_template: bool,
+    capabilities: Vec<String>,
+    /// What the model offers and this version does not run.
+    unsupported: Vec<String>,
+    sampling: Sampling,
     memory: Memory,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<Value>,
@@ -61,7 +68,9 @@ pub fn run(context: &Context, args: ShowArgs) -> Result<Exit> {
     let checkpoint = Checkpoint::open(&found.path)?;
     let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
     let template = ChatTemplate::from_checkpoint(&checkpoint, &tokenizer)?;
-    let bound = tessera_models::open(&checkpoint, &BuildOptions { context: args.context })?;
+    let (options, _) = loading::options(context, &args.load)?;
+    let preview = Model::preview(&found, &options)?;
+    let words = |set: CapabilitySet| set.iter().map(|it| it.to_string()).collect();
     let roles = tokenizer.roles();
     let report = Report {
         model: name,
@@ -72,9 +81,12 @@ pub fn run(context: &Context, args: ShowArgs) -> Result<Exit> {
         },
         file_bytes: found.bytes,
         licence: found.licence.or_else(|| config::licence(&checkpoint)),
-        memory: memory::reckon(&bound, args.context),
-        bits_per_weight: bound.info.bits_per_weight(),
-        info: bound.info,
+        capabilities: words(preview.capabilities),
+        unsupported: words(preview.unsupported),
+        sampling: Sampling::from(&preview),
+        memory: Memory::from(&preview),
+        bits_per_weight: preview.details.bits_per_weight(),
+        info: preview.details,
         tokenizer: Vocabulary {
             tokens: tokenizer.vocab_size(),
             bos: roles.bos,
@@ -154,6 +166,12 @@ fn render(report: &Report, tokenizer: &Tokenizer) -> String {
             ),
         )
     }));
+    let mut can = report.capabilities.join(", ");
+    if !report.unsupported.is_empty() {
+        can += &format!("; not yet here: {}", report.unsupported.join(", "));
+    }
+    lines.push(("can do", can));
+    lines.push(("sampling", report.sampling.line()));
     lines.extend(report.memory.lines());
     let mut text: String =
         lines.iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect();

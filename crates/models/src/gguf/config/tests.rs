@@ -147,3 +147,15 @@ fn window_patterns() {
     let none = fields("phi3", &[("attention.sliding_window", Value::U32(0))]);
     assert_eq!(none["sliding_window"], Json::Null);
 }
+
+#[test]
+fn only_what_the_converter_writes_is_taken() {
+    // Mistral's files say `llama`; rows of one that does not could be in either order.
+    let text = refused("mistral", &[]);
+    assert!(text.starts_with("test.gguf: architecture \"mistral\", which"), "{text}");
+    assert!(text.contains("supported are llama, qwen2, qwen3, gemma2, gemma3, phi3"), "{text}");
+    let text = refused("gemma3_text", &[]);
+    assert!(text.contains("\"gemma3_text\", which llama.cpp's converter never writes"), "{text}");
+    let text = refused("mamba9", &[]);
+    assert!(text.contains("\"mamba9\" is not supported"), "{text}");
+}

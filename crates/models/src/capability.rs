@@ -1,6 +1,10 @@
 //! What a program wants from a model, and what a model offers.
 
-use std::fmt;
+use std::{fmt, path::Path};
+
+use tessera_formats::Checkpoint;
+
+use crate::{Result, names};
 
 /// One thing a model may be able to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,7 +51,7 @@ impl fmt::Display for Capability {
 /// A set of [`Capability`]. Only weights that some wanted capability needs are mapped.
 ///
 /// ```
-/// use tessera_engine::{Capability, CapabilitySet};
+/// use tessera_models::{Capability, CapabilitySet};
 ///
 /// let wanted = CapabilitySet::TEXT.with(Capability::ToolCalling);
 /// assert!(wanted.contains(Capability::TextIn));
@@ -62,6 +66,9 @@ impl CapabilitySet {
     /// Text in, text out.
     pub const TEXT: Self = Self::EMPTY.with(Capability::TextIn).with(Capability::TextOut);
 
+    /// What this version of the program can run, of models that offer it.
+    pub const BUILT: Self = Self::TEXT.with(Capability::ToolCalling);
+
     /// This set and `capability`.
     pub const fn with(self, capability: Capability) -> Self {
         Self(self.0 | 1 << capability as u8)
@@ -70,6 +77,11 @@ impl CapabilitySet {
     /// Those of this set that are not in `other`.
     pub const fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// Those of this set that are in `other` as well.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// Whether `capability` is in the set.
@@ -108,4 +120,23 @@ impl fmt::Display for CapabilitySet {
         }
         Ok(())
     }
+}
+
+/// Opens a checkpoint for `wanted`: weights that serve other capabilities alone are not mapped, and files
+/// that hold nothing else need not be there.
+///
+/// # Errors
+/// As [`Checkpoint::open`].
+pub fn checkpoint(path: &Path, wanted: CapabilitySet) -> Result<Checkpoint> {
+    let serves = |tensor: &str| names::serves(tensor).is_none_or(|it| wanted.contains(it));
+    Ok(Checkpoint::open_selected(path, &serves)?)
+}
+
+/// What the weights of a checkpoint are for, mapped or not, whether or not this program can run it. Whether
+/// tools can be called is for the chat template to say.
+pub fn offered(checkpoint: &Checkpoint) -> CapabilitySet {
+    let mapped = checkpoint.tensors().map(|tensor| tensor.name.as_str());
+    let left_out = checkpoint.left_out().iter().map(String::as_str);
+    let served = mapped.chain(left_out).filter_map(names::serves);
+    served.fold(CapabilitySet::TEXT, CapabilitySet::with)
 }

@@ -1,0 +1,62 @@
+//! The memory that a model takes, as the backend reckons it.
+
+use tessera_graph::{Backend, Graph, Limits, Weights};
+use tessera_state::Group;
+
+use crate::{
+    ContextChoice, LoadError, LoadOptions,
+    fit::{self, Needs},
+    memory,
+};
+
+/// The share of available memory that a model may hold unless told otherwise.
+const MEMORY_SHARE: f64 = 0.8;
+
+/// The memory budget in bytes.
+pub(crate) fn budget(options: &LoadOptions) -> usize {
+    options.memory.unwrap_or_else(|| (memory::available() as f64 * MEMORY_SHARE) as usize)
+}
+
+/// A model that is to be placed; nothing is allocated to find out how.
+pub(crate) struct Candidate<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) weights: &'a Weights,
+    pub(crate) backend: &'a dyn Backend,
+    pub(crate) options: &'a LoadOptions,
+    /// Positions the model was made for.
+    pub(crate) trained: usize,
+}
+
+impl Candidate<'_> {
+    /// Upper bounds of a step, compiled for `context` positions.
+    pub(crate) fn limits(&self, context: usize) -> Limits {
+        let options = self.options;
+        Limits {
+            tokens: options.prefill_chunk.max(options.max_sequences),
+            outputs: options.output_rows.max(options.max_sequences),
+            runs: options.max_sequences,
+            context,
+            kv: options.kv.unwrap_or_else(|| self.backend.kv()),
+        }
+    }
+
+    /// What the model needs that is compiled for `context` positions.
+    pub(crate) fn needs(&self, context: usize) -> Result<Needs, LoadError> {
+        let limits = self.limits(context);
+        let footprint = self.backend.footprint(self.graph, self.weights, &limits)?;
+        let groups = self.graph.page_groups().into_iter().zip(footprint.pages);
+        Ok(Needs {
+            weights: footprint.weights,
+            arena: footprint.arena,
+            groups: groups
+                .map(|(group, page_bytes)| Group { window: group.window, page_bytes })
+                .collect(),
+            step: limits.tokens,
+        })
+    }
+
+    /// Chooses the context, or says why there is none.
+    pub(crate) fn context(&self, budget: usize) -> Result<ContextChoice, LoadError> {
+        fit::fit(&|context| self.needs(context), self.trained, self.options.context, budget)
+    }
+}
