@@ -10,7 +10,8 @@ from gguf.quants import dequantize, quantize
 
 ENCODABLE = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "BF16"]
 RANDOM_ONLY = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]
-ALL_TYPES = ENCODABLE + RANDOM_ONLY
+ALL_TYPES = ENCODABLE + RANDOM_ONLY + ["MXFP4"]  # last, so that the random numbers of the others stay
+ENCODABLE += ["MXFP4"]
 
 # Byte offset of each f16 super-scale in a block: d (and, where the type has one, dmin).
 SUPER_SCALES = {

@@ -4,7 +4,8 @@
                                           scales bf16, f16 and f32 respectively
     packings/mlx_fp                       mxfp4, nvfp4 and mxfp8 in one checkpoint
     packings/mlx_derived                  tensors differ, config.json does not say so: the shapes do
-    packings/gguf_a, gguf_b               every GGUF block type
+    packings/gguf_a, gguf_b               every GGUF block type but one
+    packings/gguf_mxfp4                   that one, in every matrix
 
 `golden.safetensors` is as in families.py; the reference is transformers on the dequantised weights.
 """
@@ -178,6 +179,8 @@ GGUF = {
                "gate_proj": "Q2_K", "up_proj": "Q3_K", "down_proj": "Q6_K", "head": "Q4_0"},
     "gguf_b": {"embed": "BF16", "q_proj": "IQ4_XS", "k_proj": "Q5_1", "v_proj": "Q6_K", "o_proj": "IQ4_NL",
                "gate_proj": "Q5_K", "up_proj": "Q2_K", "down_proj": "Q4_1"},
+    "gguf_mxfp4": dict.fromkeys(("embed", "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
+                                 "down_proj", "head"), "MXFP4"),
 }  # fmt: skip
 
 

@@ -45,7 +45,7 @@ fn int8_activations_stay_near_the_reference() {
 
 /// One case for each family, with windows where it has them, and the packings, which alone have an
 /// int8 path.
-const COMPANY: [&str; 12] = [
+const COMPANY: [&str; 13] = [
     "llama/default",
     "mistral/window",
     "qwen2/window",
@@ -58,6 +58,7 @@ const COMPANY: [&str; 12] = [
     "packings/mlx_g64",
     "packings/gguf_a",
     "packings/gguf_b",
+    "packings/gguf_mxfp4",
 ];
 
 #[test]

@@ -14,6 +14,7 @@
 //! planes of 4, 2 and 1 bits (8 is a plane of its own). The same tile serves every instruction set, decode
 //! and prefill. Plain floats are stored column by column, 16 rows side by side.
 
+mod fold;
 mod pack;
 mod read;
 
@@ -72,7 +73,7 @@ impl Tiles {
     /// Plans the layout of `weight`; bytes are assigned by [`Tiles::place`] and written by
     /// [`pack_tile`].
     pub fn plan(weight: &Weight, name: &str) -> Result<Self, BackendError> {
-        let Form { codes, scales, group } = weight.form();
+        let Form { codes, scales, group } = fold::form(weight);
         let unsupported = |what: String| BackendError::Unsupported { backend: "cpu", what };
         if !matches!(codes, Codes::Float(_)) && !matches!(group, 16 | 32 | 64 | 128 | 256) {
             return Err(unsupported(format!("{name}: groups of {group}")));
