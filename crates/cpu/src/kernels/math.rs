@@ -7,7 +7,7 @@ use crate::isa::{Isa, LANES};
 /// The scale that takes `largest` to 127, and its inverse; zeros for a block of zeros.
 #[inline(always)]
 pub(super) fn reciprocal_scale(largest: f32) -> (f32, f32) {
-    if largest > 0.0 { (largest / 127.0, 127.0 / largest) } else { (0.0, 0.0) }
+    if largest > 0.0 { (largest * (1.0 / 127.0), 127.0 / largest) } else { (0.0, 0.0) }
 }
 
 /// `e^x`, within 2 units in the last place for `-87 <= x <= 88`; 0 below, and clamped above.
@@ -32,6 +32,29 @@ pub(super) unsafe fn exp<S: Isa>(x: S::F) -> S::F {
         let y = S::mul(p, S::exp2_int(n));
         // masked scores are minus infinity and must weigh exactly nothing
         S::select_gt(x, S::splat(-87.3), y, S::splat(0.0))
+    }
+}
+
+/// `2^x`, within 2 units in the last place for `-126 <= x <= 127`; 0 below, and clamped above.
+///
+/// # Safety
+/// The machine has `S`.
+#[inline(always)]
+pub(super) unsafe fn exp2<S: Isa>(x: S::F) -> S::F {
+    // SAFETY: the caller vouches for the machine.
+    unsafe {
+        let clamped = S::min(S::max(x, S::splat(-126.0)), S::splat(127.0));
+        let n = S::round(clamped);
+        let r = S::sub(clamped, S::to_float(n));
+        // (ln 2)^k / k!: |r| <= 1/2
+        let mut p = S::splat(1.540_353e-4);
+        for c in
+            [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_51, std::f32::consts::LN_2, 1.0]
+        {
+            p = S::fma(p, r, S::splat(c));
+        }
+        // masked scores are minus infinity and must weigh exactly nothing
+        S::select_gt(x, S::splat(-126.0), S::mul(p, S::exp2_int(n)), S::splat(0.0))
     }
 }
 

@@ -6,7 +6,7 @@ use tessera_quant::{Codes, Float};
 use super::{
     acts::Acts,
     codes::{Bits, E4m3, Table, Unpack},
-    dot::{BF16, Dense, Dot, Exact, F16, F32, Int},
+    dot::{BF16, Dense, Dot, Exact, F16, F32, Int, ROW_BLOCK},
     math::{activate, load_some, store_some},
 };
 use crate::{
@@ -41,9 +41,6 @@ pub(crate) struct Product<'a> {
     /// What follows.
     pub finish: Finish,
 }
-
-/// Rows of activations that stay in the second-level cache while a range of tiles passes over them.
-const ROW_BLOCK: usize = 64;
 
 impl Product<'_> {
     /// Whether this matrix reads f32 activations rather than int8 codes.
