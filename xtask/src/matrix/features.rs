@@ -38,7 +38,8 @@ pub fn rest() -> Table {
     table
 }
 
-const LEVELS: [Level; 4] = [Level::Portable, Level::Avx2, Level::AvxVnni, Level::Avx512];
+const LEVELS: [Level; 5] =
+    [Level::Portable, Level::Avx2, Level::AvxVnni, Level::Avx512, Level::Avx512Bf16];
 
 /// What a processor must have.
 fn needs(level: Level) -> &'static str {
@@ -47,6 +48,7 @@ fn needs(level: Level) -> &'static str {
         Level::Avx2 => "AVX2, FMA, F16C",
         Level::AvxVnni => "AVX2 and AVX-VNNI",
         Level::Avx512 => "AVX-512 F, BW, VL, DQ, VNNI",
+        Level::Avx512Bf16 => "the same with AVX512-BF16",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Functions on vectors.
 
+use std::f32::consts::LOG2_E;
+
 use tessera_graph::Activation;
 
 use crate::isa::{Isa, LANES};
@@ -19,7 +21,7 @@ pub(super) unsafe fn exp<S: Isa>(x: S::F) -> S::F {
     // SAFETY: the caller vouches for the machine.
     unsafe {
         let clamped = S::min(S::max(x, S::splat(-87.3)), S::splat(88.0));
-        let n = S::round(S::mul(clamped, S::splat(std::f32::consts::LOG2_E)));
+        let n = S::round(S::mul(clamped, S::splat(LOG2_E)));
         let nf = S::to_float(n);
         // ln 2 in two parts, so that n * ln 2 is subtracted without rounding
         let r = S::fma(nf, S::splat(-355.0 / 512.0), clamped);
@@ -92,7 +94,11 @@ pub(super) unsafe fn activate<S: Isa>(activation: Activation, x: S::F) -> S::F {
     unsafe {
         let one = S::splat(1.0);
         match activation {
-            Activation::Silu => S::div(x, S::add(one, exp::<S>(S::sub(S::splat(0.0), x)))),
+            Activation::Silu => {
+                // clamped: the sigmoid of less is no different from zero beside x
+                let power = S::min(S::mul(x, S::splat(-LOG2_E)), S::splat(120.0));
+                S::mul(x, S::reciprocal(S::add(one, exp2::<S>(power))))
+            }
             Activation::GeluTanh => {
                 let cube = S::mul(S::mul(x, x), x);
                 let inner = S::fma(cube, S::splat(0.044_715), x);
