@@ -108,7 +108,7 @@ pub(crate) fn parse(bytes: &[u8], origin: &str) -> Result<Tokenizer> {
         }
         (words, _) => Model::Pipeline(Box::new(Pipeline::from_json(origin, pre.as_ref(), words)?)),
     };
-    let (prefix, suffix) = post::frame(origin, post.as_ref())?;
+    let (prefix, suffix) = post::frame(origin, post.as_ref(), vocab.len())?;
     let roles = Roles { unknown, ..Roles::default() };
     Ok(Tokenizer {
         vocab,
