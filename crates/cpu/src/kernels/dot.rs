@@ -119,9 +119,10 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
                     for m in 0..M {
                         let (q, meta) = (q.add(m * BLOCK / 4), meta.add(m));
                         let scale = S::splat((*meta).scale);
-                        let isum_high = (*meta).isum - (*meta).isum_low;
-                        let a = four::<S, true>(zero * (*meta).isum_low, &c, 0, q);
-                        let b = four::<S, true>(zero * isum_high, &c, 4, q);
+                        let isum_low = (*meta).isum_low;
+                        let isum_high = (*meta).isum.wrapping_sub(isum_low);
+                        let a = four::<S, true>(zero.wrapping_mul(isum_low), &c, 0, q);
+                        let b = four::<S, true>(zero.wrapping_mul(isum_high), &c, 4, q);
                         acc[m] = S::fma(S::mul(S::to_float(a), scale), low, acc[m]);
                         acc[m] = S::fma(S::mul(S::to_float(b), scale), high, acc[m]);
                     }
@@ -155,7 +156,8 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
     }
 }
 
-/// Adds a block's scaled dot products, less `zero` for each code if `ZERO`.
+/// Adds a block's scaled dot products, less `zero` for each code if `ZERO`. A lane without a row holds
+/// anything, hence sums that wrap.
 ///
 /// # Safety
 /// `q` and `meta` are good for `M` rows of the block; the machine has `S`.
@@ -172,7 +174,7 @@ unsafe fn add_block<S: Isa, U: Unpack, const M: usize, const ZERO: bool>(
     unsafe {
         for m in 0..M {
             let (q, meta) = (q.add(m * BLOCK / 4), meta.add(m));
-            let mut sum = S::splat_i(if ZERO { zero * (*meta).isum } else { 0 });
+            let mut sum = S::splat_i(if ZERO { zero.wrapping_mul((*meta).isum) } else { 0 });
             for j in 0..8 {
                 sum = dot::<S, U>(sum, c[j], q.add(j).read_unaligned());
             }
