@@ -261,9 +261,9 @@ impl Kernel for Write<'_> {
         // SAFETY: passed on.
         unsafe {
             match self.kv {
-                KvType::F16 => self.as_type::<S, HalfElement>(),
-                KvType::BF16 => self.as_type::<S, BrainElement>(),
-                KvType::F32 => self.as_type::<S, FloatElement>(),
+                KvType::F16 => self.keep::<S, HalfElement>(),
+                KvType::BF16 => self.keep::<S, BrainElement>(),
+                KvType::F32 => self.keep::<S, FloatElement>(),
             }
         }
     }
@@ -271,7 +271,7 @@ impl Kernel for Write<'_> {
 
 impl Write<'_> {
     #[inline(always)]
-    unsafe fn as_type<S: Isa, E: Element>(self) {
+    unsafe fn keep<S: Isa, E: Element>(self) {
         let Self { layer, kv, page, slot, token } = self;
         let (step, dim, len) = (E::STEP, layer.dim, layer.head_dim);
         let (block, lane) = (slot / LANES, slot % LANES);

@@ -27,7 +27,7 @@ const WARM_BYTES: usize = 16 << 10;
 const FEW_ROWS: usize = 8;
 
 /// The parts whose tiles are divided (the two of a gated unit go together, tile by tile).
-fn divided<'a>(parts: &'a [Part], gate: Option<Activation>) -> &'a [Part] {
+fn divided(parts: &[Part], gate: Option<Activation>) -> &[Part] {
     if gate.is_some() { &parts[..1] } else { parts }
 }
 

@@ -1,6 +1,6 @@
 //! Functions on vectors.
 
-use std::f32::consts::LOG2_E;
+use std::f32::consts::{LN_2, LOG2_E};
 
 use tessera_graph::Activation;
 
@@ -50,9 +50,7 @@ pub(super) unsafe fn exp2<S: Isa>(x: S::F) -> S::F {
         let r = S::sub(clamped, S::to_float(n));
         // (ln 2)^k / k!: |r| <= 1/2
         let mut p = S::splat(1.540_353e-4);
-        for c in
-            [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_51, std::f32::consts::LN_2, 1.0]
-        {
+        for c in [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_5, LN_2, 1.0] {
             p = S::fma(p, r, S::splat(c));
         }
         // masked scores are minus infinity and must weigh exactly nothing

@@ -58,7 +58,7 @@ pub struct Limit {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 enum Line {
-    Test(Row),
+    Test(Box<Row>),
     Limit(Limit),
 }
 
@@ -123,7 +123,7 @@ pub fn run(context: &Context, args: BenchArgs) -> Result<Exit> {
                 let head = if rows.is_empty() { table::header() } else { String::new() };
                 bar.suspend(|| output::write(format_args!("{head}{}", table::line(&row))))?;
             }
-            rows.push(Line::Test(row));
+            rows.push(Line::Test(Box::new(row)));
         }
         bar.finish_and_clear();
         // Its memory is given back before the next one is loaded.
