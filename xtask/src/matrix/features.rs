@@ -33,12 +33,13 @@ pub fn rest() -> Table {
     let mut row = |what: &str, list: String| table.row([what.into(), list]);
     row("rope types", codes(rope_types()));
     row("keys and values", KV.map(|kv| kv_name(kv).to_owned()).join(", "));
-    row("instruction sets", LEVELS.map(|level| format!("{level} ({})", needs(level))).join("; "));
+    row(
+        "instruction sets",
+        Level::ALL.map(|level| format!("{level} ({})", needs(level))).join("; "),
+    );
     row("sampling", sampling().join(", "));
     table
 }
-
-const LEVELS: [Level; 4] = [Level::Portable, Level::Avx2, Level::AvxVnni, Level::Avx512];
 
 /// What a processor must have.
 fn needs(level: Level) -> &'static str {
@@ -47,6 +48,11 @@ fn needs(level: Level) -> &'static str {
         Level::Avx2 => "AVX2, FMA, F16C",
         Level::AvxVnni => "AVX2 and AVX-VNNI",
         Level::Avx512 => "AVX-512 F, BW, VL, DQ, VNNI",
+        Level::Avx512Bf16 => "and AVX512-BF16",
+        Level::Neon => "AArch64",
+        Level::NeonDot => "and FEAT_DotProd",
+        Level::NeonI8mm => "and FEAT_I8MM",
+        Level::NeonBf16 => "and FEAT_BF16",
     }
 }
 
