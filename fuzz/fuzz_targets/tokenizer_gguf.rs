@@ -4,11 +4,14 @@
 //! its own.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use libfuzzer_sys::{
     arbitrary::{self, Arbitrary},
     fuzz_target,
 };
 use tessera_formats::gguf::{Metadata, Strings, Value};
+use tessera_fuzz::{checked, let_panics_be_caught};
 use tessera_text::{Specials, Tokenizer};
 
 #[derive(Arbitrary, Debug)]
@@ -87,12 +90,17 @@ const SETTINGS: [&str; 12] = [
     "merges",
 ];
 
+/// Single characters in byte-level and SentencePiece spelling, and raw bytes.
+static SINGLE: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let byte_level = (33u8..=126).map(|byte| char::from(byte).to_string());
+    let characters = byte_level.chain(["\u{120}".into(), "\u{10a}".into(), "\u{2581}".into()]);
+    characters.chain((0..=255u8).map(|byte| format!("<0x{byte:02X}>"))).collect()
+});
+
 fn metadata(input: &Input) -> Metadata {
     let mut tokens: Vec<String> = input.tokens.clone();
     if input.bytes {
-        let byte_level = (33u8..=126).map(|byte| char::from(byte).to_string());
-        tokens.extend(byte_level.chain(["\u{120}".into(), "\u{10a}".into(), "\u{2581}".into()]));
-        tokens.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>")));
+        tokens.extend_from_slice(&SINGLE);
     }
     let count = tokens.len();
     let token = |at: u8| tokens.get(usize::from(at) % count.max(1)).cloned().unwrap_or_default();
@@ -135,18 +143,15 @@ fn metadata(input: &Input) -> Metadata {
     Metadata::new(pairs, "fuzz.gguf")
 }
 
-fuzz_target!(
-    // The usual hook ends the process at once; but panics of the tokenizers crate are caught where it is
-    // called. What is not caught ends the process too, a little later.
-    init: std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))),
-    |input: Input| {
-        let Ok(tokenizer) = Tokenizer::from_gguf(&metadata(&input)) else { return };
-        for specials in [Specials::AsText, Specials::Parse] {
-            for text in [&input.text, "", "Hello,  world\n 123 \u{4f60}\u{597d}\u{1f600}<s>"] {
-                let Ok(ids) = tokenizer.encode(text, specials) else { continue };
-                assert!(ids.iter().all(|id| (*id as usize) < tokenizer.vocab_size()));
-                tokenizer.decode_with(&tokenizer.frame(&ids), specials);
-            }
+fn run(input: &Input) {
+    let Ok(tokenizer) = Tokenizer::from_gguf(&metadata(input)) else { return };
+    for specials in [Specials::AsText, Specials::Parse] {
+        for text in [&input.text, "", "Hello,  world\n 123 \u{4f60}\u{597d}\u{1f600}<s>"] {
+            let Ok(ids) = tokenizer.encode(text, specials) else { continue };
+            assert!(ids.iter().all(|id| (*id as usize) < tokenizer.vocab_size()));
+            tokenizer.decode_with(&tokenizer.frame(&ids), specials);
         }
     }
-);
+}
+
+fuzz_target!(init: let_panics_be_caught(), |input: Input| checked(|| run(&input)));

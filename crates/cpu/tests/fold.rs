@@ -119,7 +119,7 @@ fn a_bias_that_is_not_finite_is_refused() {
         &mlx.0,
         mlx.1,
         &limits(KvType::F32),
-        &mut |_, _| (),
+        &mut tessera_graph::unwatched,
     );
     let error = result.err().map(|e| e.to_string()).unwrap_or_default();
     assert!(error.contains("head: row 36"), "{error}");

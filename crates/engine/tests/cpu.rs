@@ -32,7 +32,9 @@ fn a_batch_of_n_is_n_batches_of_one_for_any_cut_and_any_threads() {
 
 #[test]
 fn the_oracle_agrees_with_the_precise_path() {
-    let (oracle, cpu) = (load(options()), load(cpu(2, true)));
+    let kv = Some(tessera_engine::KvType::F32);
+    let oracle = load(LoadOptions { kv, ..options() });
+    let cpu = load(LoadOptions { kv, ..cpu(2, true) });
     let tokens = prompt(150, 3);
     let a = oracle.inspect_logits(tokens.clone(), 300, 0).wait().unwrap();
     let b = cpu.inspect_logits(tokens, 300, 0).wait().unwrap();

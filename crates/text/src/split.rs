@@ -1,6 +1,10 @@
 //! Pre-tokenising: cutting text into words at which merging never crosses.
 
-use std::ops::Range;
+use std::{
+    borrow::Cow,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use fancy_regex::Regex;
 
@@ -9,13 +13,22 @@ use crate::{Error, Result};
 /// Patterns applied in turn: each cuts every piece left by the one before into its matches and what
 /// lies between them.
 #[derive(Debug, Clone)]
-pub(crate) struct Splitter(Vec<Regex>);
+pub(crate) struct Splitter(Vec<Arc<Regex>>);
 
 impl Splitter {
-    /// Compiles `patterns`; one that is not a regular expression is an error that shows it.
-    pub fn new<'p>(origin: &str, patterns: impl IntoIterator<Item = &'p str>) -> Result<Self> {
-        let compile = |pattern: &str| {
-            Regex::new(pattern).map_err(|error| Error::Invalid {
+    /// Compiles `patterns`; one that is not a regular expression is an error that shows it. Borrowed
+    /// patterns are this crate's own and compiled once a process; a file's live as long as its splitter.
+    pub fn new<P: Into<Cow<'static, str>>>(
+        origin: &str,
+        patterns: impl IntoIterator<Item = P>,
+    ) -> Result<Self> {
+        let compile = |pattern: P| {
+            let pattern = pattern.into();
+            let regex = match pattern {
+                Cow::Borrowed(pattern) => own(pattern),
+                Cow::Owned(ref pattern) => Regex::new(pattern).map(Arc::new),
+            };
+            regex.map_err(|error| Error::Invalid {
                 origin: origin.into(),
                 what: "pre-tokenizer pattern",
                 detail: format!("`{pattern}`: {error}"),
@@ -46,9 +59,31 @@ impl Splitter {
     }
 }
 
+/// One of this crate's own patterns. Unicode's letters take milliseconds to compile, and every model of a
+/// kind needs the same ones.
+fn own(pattern: &'static str) -> std::result::Result<Arc<Regex>, fancy_regex::Error> {
+    static COMPILED: Mutex<Vec<(&str, Arc<Regex>)>> = Mutex::new(Vec::new());
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, regex)) = compiled.iter().find(|(text, _)| *text == pattern) {
+        return Ok(Arc::clone(regex));
+    }
+    let regex = Arc::new(Regex::new(pattern)?);
+    compiled.push((pattern, Arc::clone(&regex)));
+    Ok(regex)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_patterns_are_shared_and_those_of_files_are_not() {
+        let shared = |a: Splitter, b: Splitter| Arc::ptr_eq(&a.0[0], &b.0[0]);
+        let own = || Splitter::new("t", ["a+"]).unwrap();
+        let file = || Splitter::new("t", ["a+".to_owned()]).unwrap();
+        assert!(shared(own(), own()));
+        assert!(!shared(file(), file()) && !shared(own(), file()));
+    }
 
     #[test]
     fn patterns_cut_in_turn_and_keep_every_byte() {

@@ -48,11 +48,11 @@ fn needs(level: Level) -> &'static str {
         Level::Avx2 => "AVX2, FMA, F16C",
         Level::AvxVnni => "AVX2 and AVX-VNNI",
         Level::Avx512 => "AVX-512 F, BW, VL, DQ, VNNI",
-        Level::Avx512Bf16 => "and AVX512-BF16",
-        Level::Neon => "AArch64",
-        Level::NeonDot => "and FEAT_DotProd",
-        Level::NeonI8mm => "and FEAT_I8MM",
-        Level::NeonBf16 => "and FEAT_BF16",
+        Level::Avx512Bf16 => "the same with AVX512-BF16",
+        Level::Neon => "AArch64 Advanced SIMD",
+        Level::NeonDot => "the same with FEAT_DotProd",
+        Level::NeonI8mm => "the same with FEAT_I8MM",
+        Level::NeonBf16 => "the same with FEAT_BF16",
     }
 }
 

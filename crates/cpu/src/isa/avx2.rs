@@ -97,6 +97,16 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
             _mm256_storeu_ps(p, x[0]);
             _mm256_storeu_ps(p.add(8), x[1]);
         }
+        fn reciprocal(x: F) -> F {
+            // 11 bits, then two steps of Newton's method: one leaves the last bits wrong
+            let two = _mm256_set1_ps(2.0);
+            let half = |x| {
+                let y = _mm256_rcp_ps(x);
+                let y = _mm256_mul_ps(y, _mm256_fnmadd_ps(x, y, two));
+                _mm256_mul_ps(y, _mm256_fnmadd_ps(x, y, two))
+            };
+            [half(x[0]), half(x[1])]
+        }
         fn abs(x: F) -> F {
             let mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fff_ffff));
             [_mm256_and_ps(x[0], mask), _mm256_and_ps(x[1], mask)]

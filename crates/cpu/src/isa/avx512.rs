@@ -54,6 +54,11 @@ impl<const BF16: bool> Isa for Avx512<BF16> {
         fn sub(a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
         fn mul(a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }
         fn div(a: __m512, b: __m512) -> __m512 { _mm512_div_ps(a, b) }
+        fn reciprocal(x: __m512) -> __m512 {
+            // 14 bits, then one step of Newton's method
+            let y = _mm512_rcp14_ps(x);
+            _mm512_mul_ps(y, _mm512_fnmadd_ps(x, y, _mm512_set1_ps(2.0)))
+        }
         fn fma(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
         fn max(a: __m512, b: __m512) -> __m512 { _mm512_max_ps(a, b) }
         fn min(a: __m512, b: __m512) -> __m512 { _mm512_min_ps(a, b) }

@@ -247,6 +247,12 @@ pub(crate) trait Isa: Copy {
     unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn mul(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
+    /// `1 / x` within 2 units in the last place, for finite `|x|` from 1 to `2^125`.
+    #[inline(always)]
+    unsafe fn reciprocal(x: Self::F) -> Self::F {
+        // SAFETY: the trait's condition.
+        unsafe { Self::div(Self::splat(1.0), x) }
+    }
     /// `a * b + c`, rounded once where the machine can.
     unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     unsafe fn max(a: Self::F, b: Self::F) -> Self::F;

@@ -1,4 +1,5 @@
-//! Every operation of every instruction set against plain Rust, bit for bit.
+//! Every operation of every instruction set against plain Rust, bit for bit but for those that round
+//! as the machine does.
 
 use half::{bf16, f16};
 
@@ -38,8 +39,7 @@ fn floats(seed: u32) -> [f32; LANES] {
             (3, 0) => f32::INFINITY,
             (5, 0) => -0.0,
             (7, 1) => f32::NEG_INFINITY,
-            // within what halves can tell apart, and near their ties
-            (_, 0 | 1) => f16::from_bits((state >> 16) as u16 & 0xbfff).to_f32() * 1.000_244_1,
+            (_, 0 | 1) => f16::from_bits((state >> 16) as u16 & 0xbfff).to_f32() * 1.1,
             (_, 2) => (state as i32 >> 20) as f32 / 8.0,
             _ => f32::from_bits((state & 0x8fff_ffff) | 0x3000_0000),
         }
@@ -108,6 +108,13 @@ unsafe fn arithmetic<S: Isa>(seed: u32, results: &mut Results) {
         note("keep", S::keep(a, lo.min(hi), hi, -1.5));
         let (x, y, z) = (integers(seed), integers(seed + 7), integers(seed + 14));
         note("fma", S::fma(load(&x), load(&y), load(&z)));
+        let (x, y) = (S::add(S::abs(load(&x)), S::splat(1.1)), floats(seed * 4 + 3));
+        let inverse = bits::<S>(S::mul(S::reciprocal(x), x)).map(f32::from_bits);
+        results.push(("reciprocal", inverse.map(|x| u32::from((x - 1.0).abs() < 3e-7)).to_vec()));
+        let fused = bits::<S>(S::fma(x, load(&y), x)).map(f32::from_bits);
+        let two = bits::<S>(S::add(S::mul(x, load(&y)), x)).map(f32::from_bits);
+        let near = fused.iter().zip(two).map(|(a, b)| u32::from((a - b).abs() < 6e-5));
+        results.push(("fma, rounded", near.collect()));
         results.push(("sum", vec![S::sum(S::load(floats(seed * 4 + 3).as_ptr())).to_bits()]));
         results.push(("largest", vec![S::largest(a).to_bits()]));
 
@@ -124,13 +131,8 @@ unsafe fn arithmetic<S: Isa>(seed: u32, results: &mut Results) {
         let pairs: Vec<u16> = [pairs(seed), pairs(seed + 3)].concat();
         let (p, q) = (S::load_bytes(pairs.as_ptr().cast()), pairs[seed as usize % 32]);
         let x = u32::from(q) << 16 | u32::from(pairs[seed as usize % 31]);
-        results.push(("dot_pair", bits::<S>(S::dot_pair(load(&x_of(seed)), p, x)).to_vec()));
+        results.push(("dot_pair", bits::<S>(S::dot_pair(load(&z), p, x)).to_vec()));
     }
-}
-
-/// What a sum starts from.
-fn x_of(seed: u32) -> [f32; LANES] {
-    integers(seed + 21)
 }
 
 #[inline(always)]
@@ -187,6 +189,17 @@ unsafe fn conversions<S: Isa>(results: &mut Results) {
             note("load_f16", S::load_f16(halves.as_ptr()));
             note("load_bf16", S::load_bf16(halves.as_ptr()));
         }
+        // halfway to the next half or bfloat16, a little less, a little more; from zero to beyond the largest
+        for bits in 0..0x7c00 {
+            let (a, b) = (f16::from_bits(bits).to_f32(), f16::from_bits(bits + 1).to_f32());
+            let middle = if b.is_finite() { (a + b) / 2.0 } else { 65520.0 };
+            near_ties::<S>(middle, S::store_f16, "store_f16, ties", results);
+        }
+        for bits in (0..0x7f80).step_by(5) {
+            let middle = f32::from_bits(bits << 16 | 0x8000);
+            near_ties::<S>(middle, S::store_bf16, "store_bf16, ties", results);
+        }
+        let mut note = |what, x| results.push((what, bits::<S>(x).to_vec()));
         for first in (0..=u8::MAX).step_by(LANES) {
             let all: [u8; 64] = std::array::from_fn(|i| first.wrapping_add(i as u8));
             note("load_u8", S::load_u8(all.as_ptr()));
@@ -210,6 +223,23 @@ unsafe fn conversions<S: Isa>(results: &mut Results) {
             note("store_i8", S::load_i8(bytes.as_ptr()));
         }
     }
+}
+
+/// Numbers around one that lies in the middle, of both signs.
+#[inline(always)]
+unsafe fn near_ties<S: Isa>(
+    middle: f32,
+    store: unsafe fn(*mut u16, S::F),
+    what: &'static str,
+    results: &mut Results,
+) {
+    let (bits, minus) = (middle.to_bits(), (-middle).to_bits());
+    let lanes = [bits, bits - 1, bits + 1, minus, minus - 1, minus + 1];
+    let lanes: [f32; LANES] = std::array::from_fn(|i| f32::from_bits(lanes[i % 6]));
+    let mut rounded = [0u16; LANES];
+    // SAFETY: the caller's machine has `S`; whole vectors of arrays.
+    unsafe { store(rounded.as_mut_ptr(), S::load(lanes.as_ptr())) };
+    results.push((what, rounded.map(u32::from).to_vec()));
 }
 
 #[test]

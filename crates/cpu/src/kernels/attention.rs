@@ -7,9 +7,9 @@
 
 use tessera_graph::{KvType, PAGE};
 
-use std::{array::from_fn, mem::MaybeUninit};
+use std::{array::from_fn, f32::consts::LOG2_E, mem::MaybeUninit};
 
-use super::math::{exp, load_some, map, tanh};
+use super::math::{exp2, load_some, map, tanh};
 use crate::{
     isa::{Isa, Kernel, LANES, prefetch},
     kv::{BrainElement, Element, FloatElement, HalfElement, Layer},
@@ -33,7 +33,7 @@ pub(crate) struct Query {
     pub hi: usize,
 }
 
-/// A softmax so far: largest score, sum of weights, weighted values.
+/// A softmax so far: largest score (in powers of two), sum of weights, weighted values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Partial {
     pub largest: f32,
@@ -193,13 +193,15 @@ impl Split<'_> {
                     }
                 }
             }
+            let scale = if self.softcap.is_some() { self.scale } else { self.scale * LOG2_E };
             for r in 0..R {
                 let query = &self.queries[r];
                 for n in 0..N {
                     let start = at + n * LANES;
-                    let mut s = S::mul(acc[r][n], S::splat(self.scale));
+                    // in powers of two, so that no factor is left for the exponential
+                    let mut s = S::mul(acc[r][n], S::splat(scale));
                     if let Some(cap) = self.softcap {
-                        s = S::mul(S::splat(cap), tanh::<S>(S::div(s, S::splat(cap))));
+                        s = S::mul(S::splat(cap * LOG2_E), tanh::<S>(S::div(s, S::splat(cap))));
                     }
                     let inside = |x: usize| x.saturating_sub(start).min(LANES);
                     let (a, z) = (inside(query.lo), inside(query.hi));
@@ -278,7 +280,7 @@ fn fetch_row<E: Element, const N: usize>(row: *const u8) {
     (0..lines).for_each(|line| prefetch(row.wrapping_add(line * 64)));
 }
 
-/// Turns `n` scores (whole vectors) into weights `e^(score - largest)`: the largest score and the weights'
+/// Turns `n` scores (whole vectors) into weights `2^(score - largest)`: the largest score and the weights'
 /// sum. Where every score is masked all weights are zero.
 #[inline(always)]
 unsafe fn softmax<S: Isa>(p: *mut f32, n: usize) -> (f32, f32) {
@@ -294,7 +296,7 @@ unsafe fn softmax<S: Isa>(p: *mut f32, n: usize) -> (f32, f32) {
         for i in (0..n).step_by(2 * LANES) {
             for (h, sum) in sums.iter_mut().enumerate() {
                 let p = p.add(i + h * LANES);
-                let w = exp::<S>(S::sub(S::load(p), shift));
+                let w = exp2::<S>(S::sub(S::load(p), shift));
                 S::store(p, w);
                 *sum = S::add(*sum, w);
             }
@@ -303,12 +305,12 @@ unsafe fn softmax<S: Isa>(p: *mut f32, n: usize) -> (f32, f32) {
     }
 }
 
-/// `e^x` of one number, by the same polynomial.
+/// `2^x` of one number, by the same polynomial.
 #[inline(always)]
-unsafe fn exp_one<S: Isa>(x: f32) -> f32 {
+unsafe fn exp2_one<S: Isa>(x: f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
     // SAFETY: a whole vector of the array.
-    unsafe { S::store(lanes.as_mut_ptr(), exp::<S>(S::splat(x))) };
+    unsafe { S::store(lanes.as_mut_ptr(), exp2::<S>(S::splat(x))) };
     lanes[0]
 }
 
@@ -332,7 +334,8 @@ impl Kernel for Join {
         let largest = old.largest.max(new.largest);
         // SAFETY: both values hold `dim` floats.
         unsafe {
-            let (a, b) = (exp_one::<S>(old.largest - largest), exp_one::<S>(new.largest - largest));
+            let (a, b) =
+                (exp2_one::<S>(old.largest - largest), exp2_one::<S>(new.largest - largest));
             for d in (0..dim).step_by(LANES) {
                 let x = S::mul(S::load(old.values.add(d)), S::splat(a));
                 S::store(old.values.add(d), S::fma(S::load(new.values.add(d)), S::splat(b), x));

@@ -32,6 +32,9 @@ pub(super) trait Dot {
     ) -> [S::F; M];
 }
 
+/// Rows of activations that stay in the second-level cache while a range of tiles passes over them.
+pub(super) const ROW_BLOCK: usize = 64;
+
 /// How far ahead of its use a tile is fetched: the hardware's own prefetching leaves half of the memory's
 /// speed unused. Every line has to be asked for; one in five left out costs nearly all of the gain.
 const AHEAD: usize = 6400;
@@ -44,7 +47,13 @@ fn fetch_ahead(p: *const u8, lines: usize) {
     }
 }
 
-/// Calls `body(block, codes, group's scales, group)` for each block of a tile, in order.
+/// Whether `row` is the first to pass over a tile, which the rows of its block then find at hand.
+fn first_to_pass(row: usize) -> bool {
+    row.is_multiple_of(ROW_BLOCK)
+}
+
+/// Calls `body(block, codes, group's scales, group)` for each block of a tile, in order; with `fetch`, what
+/// comes later is asked for on the way.
 ///
 /// # Safety
 /// As for [`Dot::tile`].
@@ -52,6 +61,7 @@ fn fetch_ahead(p: *const u8, lines: usize) {
 unsafe fn blocks<S: Isa, U: Unpack>(
     w: &Tiles,
     tile: usize,
+    fetch: bool,
     mut body: impl FnMut(usize, *const u8, &ChunkScales<'_>, usize),
 ) {
     let mut p: *const u8 = w.tile(tile);
@@ -68,8 +78,10 @@ unsafe fn blocks<S: Isa, U: Unpack>(
         unsafe {
             p = p.add(w.scale_bytes(here));
             for b in 0..here {
-                fetch_ahead(start.wrapping_add(b * lines * 64), lines);
-                fetch_ahead(p, U::BYTES / 64);
+                if fetch {
+                    fetch_ahead(start.wrapping_add(b * lines * 64), lines);
+                    fetch_ahead(p, U::BYTES / 64);
+                }
                 body(first + b, p, &scales, (b >> shift) << two);
                 p = p.add(U::BYTES);
             }
@@ -98,7 +110,7 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
             let (zero, has_bias) = (-w.zero, w.has_bias());
             let (q, meta, lanes) = (acts.q, acts.meta.cast_const(), acts.lanes);
             let at = acts.first(row);
-            blocks::<S, U>(w, tile, |block, codes, scales, g| {
+            blocks::<S, U>(w, tile, first_to_pass(row), |block, codes, scales, g| {
                 let c = U::unpack::<S>(codes, table);
                 let q = q.add((at + block * lanes) * BLOCK).cast::<i32>();
                 let meta = meta.add(at + block * lanes);
@@ -107,9 +119,10 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
                     for m in 0..M {
                         let (q, meta) = (q.add(m * BLOCK / 4), meta.add(m));
                         let scale = S::splat((*meta).scale);
-                        let isum_high = (*meta).isum - (*meta).isum_low;
-                        let a = four::<S, true>(zero * (*meta).isum_low, &c, 0, q);
-                        let b = four::<S, true>(zero * isum_high, &c, 4, q);
+                        let isum_low = (*meta).isum_low;
+                        let isum_high = (*meta).isum.wrapping_sub(isum_low);
+                        let a = four::<S, true>(zero.wrapping_mul(isum_low), &c, 0, q);
+                        let b = four::<S, true>(zero.wrapping_mul(isum_high), &c, 4, q);
                         acc[m] = S::fma(S::mul(S::to_float(a), scale), low, acc[m]);
                         acc[m] = S::fma(S::mul(S::to_float(b), scale), high, acc[m]);
                     }
@@ -143,7 +156,8 @@ impl<U: Unpack, const SMALL: bool> Dot for Int<U, SMALL> {
     }
 }
 
-/// Adds a block's scaled dot products, less `zero` for each code if `ZERO`.
+/// Adds a block's scaled dot products, less `zero` for each code if `ZERO`. A lane without a row holds
+/// anything, hence sums that wrap.
 ///
 /// # Safety
 /// `q` and `meta` are good for `M` rows of the block; the machine has `S`.
@@ -160,7 +174,7 @@ unsafe fn add_block<S: Isa, U: Unpack, const M: usize, const ZERO: bool>(
     unsafe {
         for m in 0..M {
             let (q, meta) = (q.add(m * BLOCK / 4), meta.add(m));
-            let mut sum = S::splat_i(if ZERO { zero * (*meta).isum } else { 0 });
+            let mut sum = S::splat_i(if ZERO { zero.wrapping_mul((*meta).isum) } else { 0 });
             for j in 0..8 {
                 sum = dot::<S, U>(sum, c[j], q.add(j).read_unaligned());
             }
@@ -222,7 +236,7 @@ impl<U: Unpack, const SMALL: bool> Dot for Exact<U, SMALL> {
             let has_bias = w.has_bias();
             let steps = if SMALL { 2 } else { 1 };
             let at = acts.first(row);
-            blocks::<S, U>(w, tile, |block, codes, scales, g| {
+            blocks::<S, U>(w, tile, first_to_pass(row), |block, codes, scales, g| {
                 let c = U::unpack::<S>(codes, table);
                 for h in 0..steps {
                     let mut part = [[S::splat(0.0); 4]; M];
@@ -314,9 +328,11 @@ impl<const KIND: u8> Dot for Dense<KIND> {
             // four sums in turn, so that additions overlap; joined in one fixed order
             let mut part = [[S::splat(0.0); 4]; M];
             let whole = w.cols / 4 * 4;
-            let lines = if KIND == F32 { 4 } else { 2 };
+            let (lines, fetch) = (if KIND == F32 { 4 } else { 2 }, first_to_pass(row));
             for k in (0..whole).step_by(4) {
-                fetch_ahead(p.wrapping_add(k * lines * LANES), lines);
+                if fetch {
+                    fetch_ahead(p.wrapping_add(k * lines * LANES), lines);
+                }
                 for i in 0..4 {
                     let w = column(k + i);
                     for m in 0..M {

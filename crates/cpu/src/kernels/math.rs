@@ -1,5 +1,7 @@
 //! Functions on vectors.
 
+use std::f32::consts::LOG2_E;
+
 use tessera_graph::Activation;
 
 use crate::isa::{Isa, LANES};
@@ -7,7 +9,7 @@ use crate::isa::{Isa, LANES};
 /// The scale that takes `largest` to 127, and its inverse; zeros for a block of zeros.
 #[inline(always)]
 pub(super) fn reciprocal_scale(largest: f32) -> (f32, f32) {
-    if largest > 0.0 { (largest / 127.0, 127.0 / largest) } else { (0.0, 0.0) }
+    if largest > 0.0 { (largest * (1.0 / 127.0), 127.0 / largest) } else { (0.0, 0.0) }
 }
 
 /// `e^x`, within 2 units in the last place for `-87 <= x <= 88`; 0 below, and clamped above.
@@ -19,7 +21,7 @@ pub(super) unsafe fn exp<S: Isa>(x: S::F) -> S::F {
     // SAFETY: the caller vouches for the machine.
     unsafe {
         let clamped = S::min(S::max(x, S::splat(-87.3)), S::splat(88.0));
-        let n = S::round(S::mul(clamped, S::splat(std::f32::consts::LOG2_E)));
+        let n = S::round(S::mul(clamped, S::splat(LOG2_E)));
         let nf = S::to_float(n);
         // ln 2 in two parts, so that n * ln 2 is subtracted without rounding
         let r = S::fma(nf, S::splat(-355.0 / 512.0), clamped);
@@ -32,6 +34,29 @@ pub(super) unsafe fn exp<S: Isa>(x: S::F) -> S::F {
         let y = S::mul(p, S::exp2_int(n));
         // masked scores are minus infinity and must weigh exactly nothing
         S::select_gt(x, S::splat(-87.3), y, S::splat(0.0))
+    }
+}
+
+/// `2^x`, within 2 units in the last place for `-126 <= x <= 127`; 0 below, and clamped above.
+///
+/// # Safety
+/// The machine has `S`.
+#[inline(always)]
+pub(super) unsafe fn exp2<S: Isa>(x: S::F) -> S::F {
+    // SAFETY: the caller vouches for the machine.
+    unsafe {
+        let clamped = S::min(S::max(x, S::splat(-126.0)), S::splat(127.0));
+        let n = S::round(clamped);
+        let r = S::sub(clamped, S::to_float(n));
+        // (ln 2)^k / k!: |r| <= 1/2
+        let mut p = S::splat(1.540_353e-4);
+        for c in
+            [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_51, std::f32::consts::LN_2, 1.0]
+        {
+            p = S::fma(p, r, S::splat(c));
+        }
+        // masked scores are minus infinity and must weigh exactly nothing
+        S::select_gt(x, S::splat(-126.0), S::mul(p, S::exp2_int(n)), S::splat(0.0))
     }
 }
 
@@ -69,7 +94,11 @@ pub(super) unsafe fn activate<S: Isa>(activation: Activation, x: S::F) -> S::F {
     unsafe {
         let one = S::splat(1.0);
         match activation {
-            Activation::Silu => S::div(x, S::add(one, exp::<S>(S::sub(S::splat(0.0), x)))),
+            Activation::Silu => {
+                // clamped: the sigmoid of less is no different from zero beside x
+                let power = S::min(S::mul(x, S::splat(-LOG2_E)), S::splat(120.0));
+                S::mul(x, S::reciprocal(S::add(one, exp2::<S>(power))))
+            }
             Activation::GeluTanh => {
                 let cube = S::mul(S::mul(x, x), x);
                 let inner = S::fma(cube, S::splat(0.044_715), x);

@@ -6,7 +6,7 @@ use tessera_quant::{Codes, Float};
 use super::{
     acts::Acts,
     codes::{Bits, E4m3, Table, Unpack},
-    dot::{BF16, Dense, Dot, Exact, F16, F32, Int},
+    dot::{BF16, Dense, Dot, Exact, F16, F32, Int, ROW_BLOCK},
     math::{activate, load_some, store_some},
 };
 use crate::{
@@ -41,9 +41,6 @@ pub(crate) struct Product<'a> {
     /// What follows.
     pub finish: Finish,
 }
-
-/// Rows of activations that stay in the second-level cache while a range of tiles passes over them.
-const ROW_BLOCK: usize = 64;
 
 impl Product<'_> {
     /// Whether this matrix reads f32 activations rather than int8 codes.
@@ -122,38 +119,47 @@ impl<D: Dot> Kernel for Range<'_, D> {
     #[inline(always)]
     unsafe fn run<S: Isa>(self) {
         let rows = self.product.rows;
-        let lanes = self.product.acts.lanes;
-        let mut row = 0;
-        while row < rows {
+        for row in (0..rows).step_by(ROW_BLOCK) {
             let end = rows.min(row + ROW_BLOCK);
             for tile in self.first..self.last {
-                let mut m = row;
-                while m < end {
-                    // rows of one panel; one row too many costs less than going twice
-                    let left = (end - m).min(lanes - m % lanes);
-                    // SAFETY: rows `m ..` of each call are rows or, in the last panel, room for rows.
-                    m += unsafe {
-                        match (left, lanes - m % lanes) {
-                            (7.., 8) if const { D::SIZES & S::SIZES & 8 != 0 } => {
-                                self.block::<S, 8>(tile, m, left)
-                            }
-                            (3.., 4..) if const { D::SIZES & S::SIZES & 4 != 0 } => {
-                                self.block::<S, 4>(tile, m, left.min(4))
-                            }
-                            (2.., _) if const { D::SIZES & S::SIZES & 2 != 0 } => {
-                                self.block::<S, 2>(tile, m, 2)
-                            }
-                            _ => self.block::<S, 1>(tile, m, 1),
-                        }
-                    };
-                }
+                // SAFETY: tiles below `last`, rows below `end`.
+                unsafe { self.rows::<S>(tile, row, end) };
             }
-            row = end;
         }
     }
 }
 
 impl<D: Dot> Range<'_, D> {
+    /// Rows `row .. end` of one tile.
+    ///
+    /// # Safety
+    /// As for [`Product::run`].
+    #[inline(always)]
+    unsafe fn rows<S: Isa>(&self, tile: usize, mut row: usize, end: usize) {
+        let lanes = self.product.acts.lanes;
+        while row < end {
+            // rows of one panel; one row too many costs less than going twice
+            let room = lanes - row % lanes;
+            let left = (end - row).min(room);
+            // SAFETY: rows of each call are rows or, in the last panel, room for rows. Sizes that a kind
+            // or a machine has no use for are not even compiled.
+            row += unsafe {
+                match (left, room) {
+                    (7.., 8) if const { D::SIZES & S::SIZES & 8 != 0 } => {
+                        self.block::<S, 8>(tile, row, left)
+                    }
+                    (3.., 4..) if const { D::SIZES & S::SIZES & 4 != 0 } => {
+                        self.block::<S, 4>(tile, row, left.min(4))
+                    }
+                    (2.., _) if const { D::SIZES & S::SIZES & 2 != 0 } => {
+                        self.block::<S, 2>(tile, row, 2)
+                    }
+                    _ => self.block::<S, 1>(tile, row, 1),
+                }
+            };
+        }
+    }
+
     /// Rows `row .. row + M` of one tile, of which the first `rows` are stored. Gives `rows`.
     ///
     /// # Safety
@@ -161,12 +167,26 @@ impl<D: Dot> Range<'_, D> {
     #[inline(always)]
     unsafe fn block<S: Isa, const M: usize>(&self, tile: usize, row: usize, rows: usize) -> usize {
         let p = self.product;
-        // SAFETY: outputs of this tile are 16, or fewer in the last; only those are touched.
+        // SAFETY: passed on.
         unsafe {
             let product = D::tile::<S, M>(p.weight, tile, &p.acts, row);
-            let (width, first) = (p.weight.rows, tile * LANES);
-            let n = LANES.min(width - first);
-            for (m, &y) in product[..rows].iter().enumerate() {
+            self.finish::<S>(tile, row, &product[..rows]);
+        }
+        rows
+    }
+
+    /// What follows the product, for rows from `row` of one tile.
+    ///
+    /// # Safety
+    /// As for [`Product::run`].
+    #[inline(always)]
+    unsafe fn finish<S: Isa>(&self, tile: usize, row: usize, product: &[S::F]) {
+        let p = self.product;
+        let (width, first) = (p.weight.rows, tile * LANES);
+        let n = LANES.min(width - first);
+        // SAFETY: outputs of this tile are 16, or fewer in the last; only those are touched.
+        unsafe {
+            for (m, &y) in product.iter().enumerate() {
                 let at = (row + m) * width + first;
                 let mut y = y;
                 if let Some(bias) = p.bias {
@@ -183,6 +203,5 @@ impl<D: Dot> Range<'_, D> {
                 store_some::<S>(p.out.add(at), y, n);
             }
         }
-        rows
     }
 }

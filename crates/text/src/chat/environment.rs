@@ -1,6 +1,6 @@
 //! The world a chat template sees: Jinja as transformers sets it up, with bounds.
 
-use std::{error, fmt, time::SystemTime};
+use std::{error, fmt, sync::LazyLock, time::SystemTime};
 
 use fancy_regex::Regex;
 use minijinja::{
@@ -59,17 +59,21 @@ pub(super) fn set_clock(environment: &mut Environment<'static>, now: Option<Syst
     });
 }
 
-/// Rewrites what transformers adds to Jinja: `{% generation %}` marks an answer for training and
-/// changes no text.
+/// What transformers adds to Jinja, and what says the same in it: `{% generation %}` marks an answer for
+/// training and changes no text. Patterns with their replacements.
+static TAGS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let tags = [
+        (r"\{%([-+]?)\s*generation\s*([-+]?)%\}", "{%$1 if true $2%}"),
+        (r"\{%([-+]?)\s*endgeneration\s*([-+]?)%\}", "{%$1 endif $2%}"),
+    ];
+    tags.into_iter().filter_map(|(tag, instead)| Some((Regex::new(tag).ok()?, instead))).collect()
+});
+
+/// Rewrites what transformers adds to Jinja.
 pub(super) fn adapt(source: &str) -> String {
-    let tag = |name: &str, instead: &str, text: String| match Regex::new(&format!(
-        r"\{{%([-+]?)\s*{name}\s*([-+]?)%\}}"
-    )) {
-        Ok(regex) => regex.replace_all(&text, format!("{{%$1 {instead} $2%}}")).into_owned(),
-        Err(_) => text,
-    };
-    let opened = tag("generation", "if true", source.to_owned());
-    tag("endgeneration", "endif", opened)
+    TAGS.iter().fold(source.to_owned(), |text, (tag, instead)| {
+        tag.replace_all(&text, *instead).into_owned()
+    })
 }
 
 /// The refusal inside an error, however deep.

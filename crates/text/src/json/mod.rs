@@ -103,12 +103,12 @@ pub(crate) fn parse(bytes: &[u8], origin: &str) -> Result<Tokenizer> {
     let patterns = pre.as_ref().and_then(shape::byte_level_patterns);
     let model = match (words, patterns) {
         (Words::Bpe(bpe), Some(patterns)) => {
-            let splitter = Splitter::new(origin, patterns.iter().map(String::as_str))?;
+            let splitter = Splitter::new(origin, patterns)?;
             Model::ByteLevel { splitter, bpe }
         }
         (words, _) => Model::Pipeline(Box::new(Pipeline::from_json(origin, pre.as_ref(), words)?)),
     };
-    let (prefix, suffix) = post::frame(origin, post.as_ref())?;
+    let (prefix, suffix) = post::frame(origin, post.as_ref(), vocab.len())?;
     let roles = Roles { unknown, ..Roles::default() };
     Ok(Tokenizer {
         vocab,

@@ -1,32 +1,34 @@
 //! Recognising pre-tokenizers that are only patterns, so that they run without the general machinery.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::gguf::pre::GPT2;
 
 /// The patterns of a `pre_tokenizer` that cuts by patterns and then spells bytes, as nearly every
 /// byte-level vocabulary's does; `None` for any other.
-pub(crate) fn byte_level_patterns(pre: &Value) -> Option<Vec<String>> {
+pub(crate) fn byte_level_patterns(pre: &Value) -> Option<Vec<Cow<'static, str>>> {
     let steps = match kind(pre)? {
         "Sequence" => pre.get("pretokenizers")?.as_array()?.as_slice(),
         _ => std::slice::from_ref(pre),
     };
     let (last, steps) = steps.split_last()?;
-    let mut patterns: Vec<String> = steps.iter().map(pattern).collect::<Option<_>>()?;
+    let mut patterns: Vec<Cow<'static, str>> = steps.iter().map(pattern).collect::<Option<_>>()?;
     let spells = kind(last)? == "ByteLevel" && last.get("add_prefix_space")? == false;
     let splits = last.get("use_regex").is_none_or(|value| value == true);
-    patterns.extend(splits.then(|| GPT2.to_owned()));
+    patterns.extend(splits.then_some(Cow::Borrowed(GPT2)));
     spells.then_some(patterns)
 }
 
 /// The pattern whose matches, each on its own, are what this step cuts out.
-fn pattern(step: &Value) -> Option<String> {
+fn pattern(step: &Value) -> Option<Cow<'static, str>> {
     match kind(step)? {
         "Split" => {
             let plain = step.get("behavior")? == "Isolated"
                 && step.get("invert").is_none_or(|value| value == false);
             let regex = step.get("pattern")?.get("Regex")?.as_str()?;
-            plain.then(|| regex.to_owned())
+            plain.then(|| Cow::Owned(regex.to_owned()))
         }
         "Digits" => match step.get("individual_digits")?.as_bool()? {
             true => Some(r"\p{N}".into()),
