@@ -1,5 +1,6 @@
 //! Repeated jobs: `cargo xtask`.
 
+mod machines;
 mod matrix;
 mod tools;
 
@@ -14,7 +15,9 @@ usage: cargo xtask <job>
   matrix [--check]            writes the support matrix into README.md, or only compares it
   ci                          the whole check, as on every push
   fuzz <target | all> [runs]  feeds a parser random files, a million unless told otherwise
-  audit                       dependencies: advisories, licences, sources";
+  audit                       dependencies: advisories, licences, sources
+  neon                        tests of the CPU backend on AArch64, under qemu
+  sanitize <address | thread> tests of the CPU backend under a sanitizer";
 
 /// The repository.
 fn root() -> PathBuf {
@@ -32,6 +35,8 @@ fn main() -> ExitCode {
         ["fuzz", target] => tools::fuzz(target, "1000000"),
         ["fuzz", target, runs] => tools::fuzz(target, runs),
         ["audit"] => tools::audit(),
+        ["neon"] => machines::neon(),
+        ["sanitize", kind] => machines::sanitize(kind),
         _ => Err(USAGE.into()),
     };
     match done {

@@ -7,7 +7,7 @@ use std::{
 
 use crate::root;
 
-type Result<T = ()> = std::result::Result<T, String>;
+pub(crate) type Result<T = ()> = std::result::Result<T, String>;
 
 /// The whole check.
 pub fn ci() -> Result {
@@ -82,7 +82,7 @@ pub fn audit() -> Result {
 }
 
 /// Runs a program in the repository, its output shown.
-fn run(mut command: Command) -> Result {
+pub(crate) fn run(mut command: Command) -> Result {
     let name = command.get_program().to_string_lossy().into_owned();
     match command.current_dir(root()).status() {
         Ok(status) if status.success() => Ok(()),
@@ -92,7 +92,7 @@ fn run(mut command: Command) -> Result {
 }
 
 /// Whether a program is there and content.
-fn works(command: &mut Command) -> bool {
+pub(crate) fn works(command: &mut Command) -> bool {
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }

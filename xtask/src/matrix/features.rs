@@ -33,13 +33,13 @@ pub fn rest() -> Table {
     let mut row = |what: &str, list: String| table.row([what.into(), list]);
     row("rope types", codes(rope_types()));
     row("keys and values", KV.map(|kv| kv_name(kv).to_owned()).join(", "));
-    row("instruction sets", LEVELS.map(|level| format!("{level} ({})", needs(level))).join("; "));
+    row(
+        "instruction sets",
+        Level::ALL.map(|level| format!("{level} ({})", needs(level))).join("; "),
+    );
     row("sampling", sampling().join(", "));
     table
 }
-
-const LEVELS: [Level; 5] =
-    [Level::Portable, Level::Avx2, Level::AvxVnni, Level::Avx512, Level::Avx512Bf16];
 
 /// What a processor must have.
 fn needs(level: Level) -> &'static str {
@@ -49,6 +49,10 @@ fn needs(level: Level) -> &'static str {
         Level::AvxVnni => "AVX2 and AVX-VNNI",
         Level::Avx512 => "AVX-512 F, BW, VL, DQ, VNNI",
         Level::Avx512Bf16 => "the same with AVX512-BF16",
+        Level::Neon => "AArch64 Advanced SIMD",
+        Level::NeonDot => "the same with FEAT_DotProd",
+        Level::NeonI8mm => "the same with FEAT_I8MM",
+        Level::NeonBf16 => "the same with FEAT_BF16",
     }
 }
 

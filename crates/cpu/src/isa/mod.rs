@@ -10,6 +10,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -34,9 +36,30 @@ pub enum Level {
     Avx512,
     /// The same with dot products of bfloat16 (AVX512-BF16).
     Avx512Bf16,
+    /// NEON (AArch64 Advanced SIMD) alone.
+    Neon,
+    /// NEON with dot products of signed bytes (FEAT_DotProd).
+    NeonDot,
+    /// The same with those of unsigned with signed bytes (FEAT_I8MM).
+    NeonI8mm,
+    /// The same with dot products of bfloat16 (FEAT_BF16).
+    NeonBf16,
 }
 
 impl Level {
+    /// Every level there is, on any machine.
+    pub const ALL: [Self; 9] = [
+        Self::Portable,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+        Self::Avx512Bf16,
+        Self::Neon,
+        Self::NeonDot,
+        Self::NeonI8mm,
+        Self::NeonBf16,
+    ];
+
     /// Every level this machine can run, slowest first.
     pub fn available() -> Vec<Self> {
         #[allow(unused_mut)]
@@ -58,6 +81,22 @@ impl Level {
                     levels.push(Self::Avx512);
                     if has!("avx512bf16") {
                         levels.push(Self::Avx512Bf16);
+                    }
+                }
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            use std::arch::is_aarch64_feature_detected as has;
+            if has!("neon") {
+                levels.push(Self::Neon);
+                if has!("dotprod") {
+                    levels.push(Self::NeonDot);
+                    if has!("i8mm") {
+                        levels.push(Self::NeonI8mm);
+                        if has!("bf16") {
+                            levels.push(Self::NeonBf16);
+                        }
                     }
                 }
             }
@@ -94,6 +133,20 @@ impl Level {
                 Self::AvxVnni => avx2::enter_vnni(kernel),
                 #[cfg(target_arch = "x86_64")]
                 Self::Avx2 => avx2::enter(kernel),
+                #[cfg(target_arch = "aarch64")]
+                Self::NeonBf16 => {
+                    if const { K::PAIRS } {
+                        neon::enter_bf16(kernel)
+                    } else {
+                        neon::enter_i8mm(kernel)
+                    }
+                }
+                #[cfg(target_arch = "aarch64")]
+                Self::NeonI8mm => neon::enter_i8mm(kernel),
+                #[cfg(target_arch = "aarch64")]
+                Self::NeonDot => neon::enter_dot(kernel),
+                #[cfg(target_arch = "aarch64")]
+                Self::Neon => neon::enter(kernel),
                 _ => kernel.run::<Portable>(),
             }
         }
@@ -108,6 +161,10 @@ impl fmt::Display for Level {
             Self::AvxVnni => "avx-vnni",
             Self::Avx512 => "avx512",
             Self::Avx512Bf16 => "avx512-bf16",
+            Self::Neon => "neon",
+            Self::NeonDot => "neon-dot",
+            Self::NeonI8mm => "neon-i8mm",
+            Self::NeonBf16 => "neon-bf16",
         })
     }
 }
@@ -116,9 +173,8 @@ impl FromStr for Level {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let all = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Bf16];
-        let found = all.into_iter().find(|l| l.to_string() == name).ok_or_else(|| {
-            let known = all.map(|level| level.to_string()).join(", ");
+        let found = Self::ALL.into_iter().find(|l| l.to_string() == name).ok_or_else(|| {
+            let known = Self::ALL.map(|level| level.to_string()).join(", ");
             format!("unknown instruction set {name:?}; known are {known}")
         })?;
         if Self::available().contains(&found) {
@@ -154,7 +210,12 @@ pub(crate) fn prefetch(p: *const u8) {
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast())
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: part of the AArch64 baseline; a hint that never faults.
+    unsafe {
+        std::arch::asm!("prfm pldl2keep, [{}]", in(reg) p, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = p;
 }
 

@@ -1,0 +1,101 @@
+//! Tests of the CPU backend on other machines than this: emulated AArch64, and under sanitizers.
+
+use std::{path::Path, process::Command};
+
+use crate::tools::{Result, run, works};
+
+const ARM: &str = "aarch64-unknown-linux-gnu";
+const INTEL: &str = "x86_64-unknown-linux-gnu";
+
+/// Debian's compiler, which comes with its library's source and that source's dependencies.
+const DEBIANS: &str = "/usr/bin/rustc";
+
+/// What `neon` needs, for its error message.
+const NEON_NEEDS: &str = "\
+the AArch64 tests need, by Debian's names, gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user, and either
+`rustup target add aarch64-unknown-linux-gnu` or the packages rustc-web and rust-web-src:
+apt-get install --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user rustc-web rust-web-src";
+
+/// Processors to emulate: the first has NEON alone, the second SDOT, the last everything.
+const PROCESSORS: [&str; 3] = ["cortex-a72", "neoverse-n1", "max"];
+
+/// A compiler that can build for a target.
+struct Compiler {
+    /// `None` is the one that cargo takes.
+    program: Option<&'static str>,
+    /// Whether the standard library has to be built too.
+    build_std: bool,
+}
+
+impl Compiler {
+    /// One with a library for `target`, else one with the library's source.
+    fn find(target: &str) -> Option<Self> {
+        let built =
+            says(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
+        if built.is_some_and(|folder| Path::new(&folder).is_dir()) {
+            return Some(Self { program: None, build_std: false });
+        }
+        let with_source = |program: &&str| {
+            let root = says(Command::new(program).args(["--print", "sysroot"]));
+            root.is_some_and(|root| Path::new(&root).join("lib/rustlib/src/rust/library").is_dir())
+        };
+        let program = ["rustc", DEBIANS].into_iter().find(with_source)?;
+        Some(Self { program: (program == DEBIANS).then_some(DEBIANS), build_std: true })
+    }
+
+    /// `cargo test` of the CPU backend for `target`.
+    fn test(&self, target: &str) -> Command {
+        let mut command = Command::new("cargo");
+        command.args(["test", "--locked", "-p", "tessera-cpu", "--target", target]);
+        if let Some(program) = self.program {
+            command.env("RUSTC", program);
+        }
+        if self.build_std {
+            // `-Z` options of a compiler that is not a nightly
+            command.env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=std,panic_unwind");
+        }
+        command
+    }
+}
+
+/// Tests of the CPU backend on each processor, under qemu.
+pub fn neon() -> Result {
+    let linker = "aarch64-linux-gnu-gcc";
+    let tools = [linker, "qemu-aarch64"];
+    if !tools.iter().all(|tool| works(Command::new(tool).arg("--version"))) {
+        return Err(NEON_NEEDS.into());
+    }
+    let compiler = Compiler::find(ARM).ok_or(NEON_NEEDS)?;
+    for processor in PROCESSORS {
+        println!("== {processor}");
+        let mut test = compiler.test(ARM);
+        test.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", linker);
+        let runner = format!("qemu-aarch64 -cpu {processor} -L /usr/aarch64-linux-gnu");
+        test.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+        run(test)?;
+    }
+    Ok(())
+}
+
+/// Tests of the CPU backend under a sanitizer. Rust's own x86-64 compilers for Linux come with the sanitizers'
+/// libraries, the stable ones too.
+pub fn sanitize(kind: &str) -> Result {
+    let flags = match kind {
+        "address" => "-Zsanitizer=address",
+        // the standard library is the ordinary one: what it does to memory is not watched
+        "thread" => "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer",
+        _ => return Err(format!("no sanitizer {kind:?}; there are address and thread")),
+    };
+    let mut test = Compiler { program: None, build_std: false }.test(INTEL);
+    test.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", flags);
+    // a test at a time, and so none of the channels by which the harness hears of others: those would
+    // be reported, because what orders them is in the library
+    test.args(["--lib", "--tests", "--", "--test-threads=1"]);
+    run(test)
+}
+
+/// What a program prints, if it is there and content.
+fn says(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
