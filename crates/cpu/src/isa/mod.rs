@@ -308,7 +308,7 @@ pub(crate) trait Isa: Copy {
     unsafe fn dot_pair(acc: Self::F, a: Self::B, x: u32) -> Self::F;
     /// Stores 16 values rounded to IEEE halves, ties to even.
     unsafe fn store_f16(p: *mut u16, x: Self::F);
-    /// Stores 16 values rounded to bfloat16, ties to even.
+    /// Stores 16 values rounded to bfloat16, ties to even; subnormal ones may become zero.
     unsafe fn store_bf16(p: *mut u16, x: Self::F);
     /// Byte `K` (0 ..= 3) of each lane as a float.
     unsafe fn byte<const K: i32>(a: Self::B) -> Self::F;
