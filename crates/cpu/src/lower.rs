@@ -309,9 +309,8 @@ fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
     let mut kind = None; // rows of the work since the last meeting
     let mut touched: Vec<Slot> = Vec::new(); // values touched since then
     let mut out = Vec::with_capacity(work.len());
-    // whether rows have been made since the last meeting, other than those prepared
+    // whether rows have been made since threads met; preparing them meets for that
     let mut rows_since = false;
-    let prepares = |work: &Work| matches!(work, Work::Prepare { .. });
     for work in work {
         let meet = match work.by_rows() {
             None => {
@@ -342,7 +341,7 @@ fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
             Work::Prepare { .. } => meet || rows_since,
             _ => meet,
         };
-        rows_since = work.by_rows().is_some() && (rows_since && !meet_own || !prepares(&work));
+        rows_since = work.by_rows().is_some() && !matches!(work, Work::Prepare { .. });
         out.push(Instruction { work, meet, meet_own, product: None });
     }
     let mut product = None;
