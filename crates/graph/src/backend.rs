@@ -46,8 +46,8 @@ pub struct Footprint {
     pub weights: usize,
     /// Intermediates of a step at its limits.
     pub arena: usize,
-    /// One page of each group.
-    pub pages: Vec<usize>,
+    /// One page or slot of each of [`Graph::groups`].
+    pub blocks: Vec<usize>,
 }
 
 /// Told (bytes done, bytes in all) as weights are laid out; a break ends the work with
@@ -66,8 +66,8 @@ pub struct MemoryReport {
     pub weights: usize,
     /// Intermediates of a step at its limits.
     pub arena: usize,
-    /// Pages held now, all groups.
-    pub pages: usize,
+    /// Pages and slots held now, all groups.
+    pub state: usize,
 }
 
 /// Why a backend refuses.
@@ -121,7 +121,7 @@ pub trait Backend {
     }
 
     /// What [`compile`](Self::compile) with the same arguments will hold: weights and arena of
-    /// [`Executable::memory`], and [`Executable::page_bytes`] of every group. Allocates none of it.
+    /// [`Executable::memory`], and [`Executable::block_bytes`] of every group. Allocates none of it.
     fn footprint(
         &self,
         graph: &Graph,
@@ -144,12 +144,22 @@ pub trait Backend {
 
 /// A compiled model with its state storage.
 pub trait Executable: Send {
-    /// Makes at least `pages` pages available in page group `group`; ids `0..pages` may then appear in
-    /// batches. Never shrinks.
-    fn grow(&mut self, group: usize, pages: usize) -> Result<(), BackendError>;
+    /// Makes at least `blocks` pages or slots available in group `group` of [`Graph::groups`]; ids
+    /// `0..blocks` may then appear in batches. Never shrinks.
+    fn grow(&mut self, group: usize, blocks: usize) -> Result<(), BackendError>;
 
-    /// Bytes of one page of `group`.
-    fn page_bytes(&self, group: usize) -> usize;
+    /// Bytes of one page or slot of `group`.
+    fn block_bytes(&self, group: usize) -> usize;
+
+    /// Copies page or slot `from` of `group` over `to`.
+    fn copy(&mut self, group: usize, from: u32, to: u32) -> Result<(), BackendError>;
+
+    /// Appends the contents of a page or slot to `out`, in a layout of the backend's own.
+    fn export(&self, group: usize, block: u32, out: &mut Vec<u8>) -> Result<(), BackendError>;
+
+    /// Fills a page or slot with what [`Executable::export`] gave, of the same graph, limits and kind of
+    /// machine. Refuses bytes of another length; what is in them is not checked.
+    fn import(&mut self, group: usize, block: u32, bytes: &[u8]) -> Result<(), BackendError>;
 
     /// Runs one step. `sampled` receives one entry for each output of the batch
     /// (a default entry where the output asks for logits only); its capacity is reused.

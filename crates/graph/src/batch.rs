@@ -12,6 +12,14 @@ pub const PAGE: usize = 64;
 /// A page-table entry whose page is not (or no longer) needed.
 pub const NO_PAGE: u32 = u32::MAX;
 
+/// In place of the slot of a sequence that has remembered nothing yet.
+pub const NO_SLOT: u32 = u32::MAX;
+
+/// Positions at multiples of which long runs of a recurrence are cut for its chunked form. Chunks lie at absolute
+/// positions, so that how a prompt is divided into steps matters as little as it can: only tokens of
+/// chunks that a step, or a save within it, cuts in two are computed one by one.
+pub const CHUNK: usize = 64;
+
 /// A ragged batch. The vectors are reused from step to step, so building one allocates nothing
 /// once warm.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +34,8 @@ pub struct Batch {
     pub pages: Vec<u32>,
     /// `(start, len)` into `pages`, one for each (run, page group).
     pub tables: Vec<(u32, u32)>,
+    /// Where recurrent states are saved, concatenated: see [`Run::saves`].
+    pub saves: Vec<Save>,
     /// Token counts for penalties, concatenated: see [`Output::history`].
     pub history: Vec<TokenCount>,
 }
@@ -43,6 +53,21 @@ pub struct Run {
     /// A table's entry `i` is the page that holds positions `i * PAGE ..`, for every position up to
     /// the run's last; entries that no query of this run can see are [`NO_PAGE`].
     pub tables: u32,
+    /// Slot with the recurrent states after the tokens before `position`; [`NO_SLOT`] at position 0, and
+    /// for graphs that have none.
+    pub slot: u32,
+    /// `(start, len)` into [`Batch::saves`]: in increasing order of `after`, the last being the end of the
+    /// run; empty for graphs without recurrent states. Only the last may be `slot` itself.
+    pub saves: (u32, u32),
+}
+
+/// A slot that takes the recurrent states of a sequence as they are within a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Save {
+    /// After this many of the run's tokens, at least one.
+    pub after: u32,
+    /// The slot.
+    pub slot: u32,
 }
 
 /// A row whose logits are wanted.
@@ -89,6 +114,7 @@ impl Batch {
         self.outputs.clear();
         self.pages.clear();
         self.tables.clear();
+        self.saves.clear();
         self.history.clear();
     }
 
@@ -96,6 +122,12 @@ impl Batch {
     pub fn table(&self, run: &Run, group: usize) -> &[u32] {
         let (start, len) = self.tables[run.tables as usize + group];
         &self.pages[start as usize..(start + len) as usize]
+    }
+
+    /// Where the recurrent states of `run` are saved.
+    pub fn saves(&self, run: &Run) -> &[Save] {
+        let (start, len) = run.saves;
+        &self.saves[start as usize..(start + len) as usize]
     }
 
     /// Token counts of an output.

@@ -1,8 +1,13 @@
 //! Building a graph: every method adds one operation and checks its shapes.
 
+mod experts;
+mod recurrent;
+
+use std::collections::HashMap;
+
 use crate::{
-    Activation, Attend, Epilogue, Graph, KvDecl, Linear, Node, Op, Part, RmsNorm, RopeSpec,
-    RowSlice, Rows, StateId, Value, ValueId, WeightDecl, WeightId,
+    Activation, Attend, Epilogue, GatedUnit, Graph, KvDecl, Linear, Node, Op, Part, RmsNorm,
+    RopeSpec, RowSlice, Rows, StateDecl, StateId, Value, ValueId, WeightDecl, WeightId,
 };
 
 /// A graph whose shapes do not fit; names the place in the model.
@@ -20,6 +25,8 @@ pub struct GraphError {
 pub struct Builder {
     graph: Graph,
     label: String,
+    /// Declared weights by name and slice.
+    declared: HashMap<(String, Option<RowSlice>), WeightId>,
 }
 
 type Result<T> = std::result::Result<T, GraphError>;
@@ -52,26 +59,52 @@ impl Builder {
         [first, rows, of]: [usize; 3],
         cols: usize,
     ) -> Result<WeightId> {
-        let slice = Some(RowSlice { first, of });
-        let decl = WeightDecl { name: name.into(), shape: [rows, cols], slice };
-        if first.checked_add(rows).is_none_or(|end| end > of) {
-            return self.error(format!("weight {decl} of a matrix of {of} rows"));
+        self.matrix_slice(name, RowSlice::rows(first, rows, of), rows, cols)
+    }
+
+    /// Declares `rows` rows of a stored matrix `[slice.of, cols]` (projections fused head by head).
+    pub fn matrix_slice(
+        &mut self,
+        name: impl Into<String>,
+        slice: RowSlice,
+        rows: usize,
+        cols: usize,
+    ) -> Result<WeightId> {
+        let decl = WeightDecl { name: name.into(), shape: [rows, cols], slice: Some(slice) };
+        if !slice.fits(rows) {
+            return self.error(format!("weight {decl} of a matrix of {} rows", slice.of));
+        }
+        self.declare(decl)
+    }
+
+    /// Declares `len` elements of a stored vector `[slice.of]`.
+    pub fn vector_slice(
+        &mut self,
+        name: impl Into<String>,
+        slice: RowSlice,
+        len: usize,
+    ) -> Result<WeightId> {
+        let decl = WeightDecl { name: name.into(), shape: [1, len], slice: Some(slice) };
+        if !slice.fits(len) {
+            return self.error(format!("weight {decl} of a vector of {}", slice.of));
         }
         self.declare(decl)
     }
 
     fn declare(&mut self, decl: WeightDecl) -> Result<WeightId> {
-        let same = |w: &WeightDecl| w.name == decl.name && w.slice == decl.slice;
-        if let Some(i) = self.graph.weights.iter().position(same) {
-            let known = &self.graph.weights[i];
+        let key = (decl.name.clone(), decl.slice);
+        if let Some(&id) = self.declared.get(&key) {
+            let known = &self.graph.weights[id.index()];
             return if *known == decl {
-                Ok(WeightId(i as u32))
+                Ok(id)
             } else {
                 self.error(format!("weight {decl} is both {:?} and {:?}", known.shape, decl.shape))
             };
         }
+        let id = WeightId(self.graph.weights.len() as u32);
         self.graph.weights.push(decl);
-        Ok(WeightId(self.graph.weights.len() as u32 - 1))
+        self.declared.insert(key, id);
+        Ok(id)
     }
 
     /// Declares a vector `[len]`.
@@ -91,8 +124,12 @@ impl Builder {
                 "state with {kv_heads} heads of {head_dim} and window {window:?}; none may be zero"
             ));
         }
-        self.graph.states.push(KvDecl { kv_heads, head_dim, window });
-        Ok(StateId(self.graph.states.len() as u32 - 1))
+        Ok(self.remember(StateDecl::Kv(KvDecl { kv_heads, head_dim, window })))
+    }
+
+    fn remember(&mut self, state: StateDecl) -> StateId {
+        self.graph.states.push(state);
+        StateId(self.graph.states.len() as u32 - 1)
     }
 
     /// Rows of `table` (`[vocab, hidden]`) at the token ids, times `scale`: `[Tokens, hidden]`.
@@ -105,7 +142,9 @@ impl Builder {
     pub fn rms_norm(&mut self, x: ValueId, norm: RmsNorm) -> Result<ValueId> {
         let (rows, width) = self.dims(x);
         let len = self.shape(norm.weight)[1];
-        if norm.heads == 0 || len * norm.heads != width {
+        let shared = norm.heads > 0 && len.checked_mul(norm.heads) == Some(width);
+        let whole = norm.heads > 0 && width % norm.heads == 0 && len == width;
+        if !shared && !whole {
             return self
                 .error(format!("norm of {} x {len} elements over rows of {width}", norm.heads));
         }
@@ -156,29 +195,49 @@ impl Builder {
 
     /// Causal attention of `q` over the state, after `k` and `v` are appended to it.
     pub fn attend(&mut self, q: ValueId, k: ValueId, v: ValueId, op: Attend) -> Result<ValueId> {
-        let kv = self.graph.states[op.state.index()].clone();
+        let Some(kv) = self.graph.states[op.state.index()].kv().cloned() else {
+            return self.error(format!("attention over {}, which is no keys and values", op.state));
+        };
         let width = op.heads * kv.head_dim;
         let kv_width = kv.kv_heads * kv.head_dim;
         if op.heads == 0 || !op.heads.is_multiple_of(kv.kv_heads) {
             return self
                 .error(format!("{} query heads share {} key/value heads", op.heads, kv.kv_heads));
         }
-        for (name, x, want) in
-            [("queries", q, width), ("keys", k, kv_width), ("values", v, kv_width)]
-        {
-            if self.dims(x) != (Rows::Tokens, want) {
-                return self
-                    .error(format!("{name} have {} elements, {want} wanted", self.dims(x).1));
-            }
+        if let Some(sinks) = op.sinks {
+            self.vector_of("sinks", sinks, op.heads)?;
         }
+        self.tokens_of("queries", q, width)?;
+        self.tokens_of("keys", k, kv_width)?;
+        self.tokens_of("values", v, kv_width)?;
         Ok(self.push(Op::Attend(op), vec![q, k, v], Rows::Tokens, width))
     }
 
-    /// `activation(gate) * up`.
-    pub fn glu(&mut self, activation: Activation, gate: ValueId, up: ValueId) -> Result<ValueId> {
+    /// The unit over a gate and what it lets through, `activation(gate) * up` mostly.
+    pub fn glu(
+        &mut self,
+        unit: impl Into<GatedUnit>,
+        gate: ValueId,
+        up: ValueId,
+    ) -> Result<ValueId> {
         self.same("gate and up", gate, up)?;
         let (rows, width) = self.dims(gate);
-        Ok(self.push(Op::Glu(activation), vec![gate, up], rows, width))
+        Ok(self.push(Op::Glu(unit.into()), vec![gate, up], rows, width))
+    }
+
+    /// `activation(x)`.
+    pub fn activate(&mut self, activation: Activation, x: ValueId) -> ValueId {
+        let (rows, width) = self.dims(x);
+        self.push(Op::Activate(activation), vec![x], rows, width)
+    }
+
+    /// `a * b`; `b` may be one element wide, and then goes with all of `a`.
+    pub fn mul(&mut self, a: ValueId, b: ValueId) -> Result<ValueId> {
+        let ((rows, width), other) = (self.dims(a), self.dims(b));
+        if other != (rows, 1) {
+            self.same("factors", a, b)?;
+        }
+        Ok(self.push(Op::Mul, vec![a, b], rows, width))
     }
 
     /// `a + b`.
@@ -232,6 +291,24 @@ impl Builder {
 
     fn shape(&self, weight: WeightId) -> [usize; 2] {
         self.graph.weights[weight.index()].shape
+    }
+
+    /// Whether `weight` is a vector of `len`.
+    fn vector_of(&self, what: &str, weight: WeightId, len: usize) -> Result<()> {
+        if self.shape(weight) == [1, len] {
+            return Ok(());
+        }
+        self.error(format!("{what} of shape {:?} where {len} are wanted", self.shape(weight)))
+    }
+
+    /// Whether `x` is `[Tokens, width]`.
+    fn tokens_of(&self, what: &str, x: ValueId, width: usize) -> Result<()> {
+        match self.dims(x) {
+            (Rows::Tokens, found) if found == width => Ok(()),
+            (rows, found) => self.error(format!(
+                "{what} are {found} elements for each of the {rows:?}, {width} of the Tokens wanted"
+            )),
+        }
     }
 
     fn same(&self, what: &str, a: ValueId, b: ValueId) -> Result<()> {

@@ -1,6 +1,8 @@
 //! Is a batch, or a set of weights, fit for a graph? Both backends ask before they start.
 
-use crate::{BackendError, Batch, Graph, Limits, NO_PAGE, Output, PAGE, Run, Sampling, Weights};
+use crate::{
+    BackendError, Batch, Graph, Limits, NO_PAGE, NO_SLOT, Output, PAGE, Run, Sampling, Weights,
+};
 
 type Result = std::result::Result<(), BackendError>;
 
@@ -14,9 +16,10 @@ fn limit(what: &'static str, value: usize, limit: usize) -> Result {
 
 impl Batch {
     /// Whether the batch keeps to `limits` and is consistent with itself and with `graph`: runs cover
-    /// the tokens, every page that a query can see is there, and ids are inside the vocabulary.
+    /// the tokens, every page that a query can see is there, recurrent states are read and saved, and ids are
+    /// inside the vocabulary.
     ///
-    /// Which page ids exist is the backend's to check (it grew them), and that no page is written by
+    /// Which pages and slots exist is the backend's to check (it grew them), and that none is written by
     /// two runs is the caller's to ensure. Allocates nothing, unless there is an error to describe.
     pub fn check(&self, graph: &Graph, limits: &Limits) -> Result {
         limit("tokens", self.tokens.len(), limits.tokens)?;
@@ -31,6 +34,9 @@ impl Batch {
             let end = run.position as usize + run.len as usize;
             limit("positions", end, limits.context)?;
             self.check_tables(run, graph)?;
+            if graph.is_recurrent() {
+                self.check_slots(run)?;
+            }
         }
         self.check_outputs(graph.vocab())
     }
@@ -75,6 +81,33 @@ impl Batch {
                 let index = first / PAGE + hole;
                 return malformed(format!("page {index} of the run at row {} is missing", run.row));
             }
+        }
+        Ok(())
+    }
+
+    fn check_slots(&self, run: &Run) -> Result {
+        let (start, len) = run.saves;
+        let Some(saves) = self.saves.get(start as usize..start as usize + len as usize) else {
+            return malformed(format!("saves {start}+{len} of {} entries", self.saves.len()));
+        };
+        if (run.slot == NO_SLOT) != (run.position == 0) {
+            let slot = run.slot;
+            return malformed(format!("slot {slot} for a run at position {}", run.position));
+        }
+        let mut before = 0;
+        for (i, save) in saves.iter().enumerate() {
+            let twice = saves[..i].iter().any(|other| other.slot == save.slot);
+            let early = save.slot == run.slot && save.after != run.len;
+            if save.after <= before || save.slot == NO_SLOT || twice || early {
+                return malformed(format!(
+                    "saving slot {} after {} of {} rows, read from {}",
+                    save.slot, save.after, run.len, run.slot
+                ));
+            }
+            before = save.after;
+        }
+        if before != run.len {
+            return malformed(format!("nothing saved at the end of the run at row {}", run.row));
         }
         Ok(())
     }

@@ -2,7 +2,10 @@
 
 use std::ops::{Add, AddAssign};
 
-use crate::{Epilogue, Graph, KvDecl, KvType, Linear, Node, Op, RmsNorm, Rows, Weights};
+use crate::{
+    Epilogue, Experts, Graph, KvDecl, KvType, Linear, Node, Op, Part, RmsNorm, Rows, StateDecl,
+    StateId, Weights,
+};
 
 /// The shape of a step whose cost is asked for: one sequence's `tokens` tokens, after which it is
 /// `context` positions long.
@@ -25,7 +28,7 @@ pub struct Cost {
     pub weights: usize,
     /// Bytes of intermediates read and written.
     pub activations: usize,
-    /// Bytes of remembered keys and values read and written.
+    /// Bytes of keys, values and recurrent states read and written.
     pub state: usize,
     /// Additions and multiplications.
     pub flops: usize,
@@ -112,18 +115,57 @@ pub fn cost(graph: &Graph, weights: &Weights, node: &Node, step: &Step) -> Cost 
         Op::RopeTable(_) => cost.flops = 2 * written,
         Op::Rope { .. } => cost.flops = 3 * written,
         Op::Attend(attend) => {
-            let state = &graph.states[attend.state.index()];
-            let (seen, read) = step.positions(state);
-            cost.flops = 4 * seen * attend.heads * state.head_dim;
-            cost.state = 2 * (read + rows) * state.kv_heads * state.head_dim * step.kv.bytes();
+            if let Some(kv) = graph.states[attend.state.index()].kv() {
+                let (seen, read) = step.positions(kv);
+                cost.flops = 4 * seen * attend.heads * kv.head_dim;
+                cost.state = 2 * (read + rows) * kv.kv_heads * kv.head_dim * step.kv.bytes();
+            }
         }
+        Op::Conv(conv) => cost += recurrent(graph, conv.state, rows),
+        Op::Scan(scan) => cost += recurrent(graph, scan.state, rows),
+        Op::Delta(delta) => cost += recurrent(graph, delta.state, rows),
+        Op::Route(_) => cost.flops = 4 * read,
+        Op::Experts(experts) => cost += experts_cost(experts, weights, rows),
+        Op::Activate(_) => cost.flops = 4 * written,
         Op::Glu(_) => cost.flops = 5 * written,
-        Op::Add | Op::Scale(_) => cost.flops = written,
+        Op::Add | Op::Mul | Op::Scale(_) => cost.flops = written,
         Op::Softcap(_) => cost.flops = 3 * written,
         Op::Select => cost.activations = 2 * written * size_of::<f32>(),
         Op::Sample => cost.flops = read,
     }
     cost
+}
+
+/// One token after the other: the state is read and written once, and each of its elements decays, takes a
+/// term and gives one for each token (of the delta rule, twice).
+fn recurrent(graph: &Graph, state: StateId, rows: usize) -> Cost {
+    let decl = &graph.states[state.index()];
+    let elements = decl.slot_len();
+    let flops = match decl {
+        StateDecl::Conv(conv) => 2 * conv.kernel * conv.channels,
+        StateDecl::Delta(_) => 7 * elements,
+        _ => 5 * elements,
+    };
+    let state = 2 * elements * size_of::<f32>();
+    Cost { state, flops: flops * rows, ..Cost::default() }
+}
+
+/// Weights of as many experts as rows would meet if all were chosen equally often.
+fn experts_cost(op: &Experts, weights: &Weights, rows: usize) -> Cost {
+    let all = op.experts.len();
+    let missed = (1.0 - op.k as f64 / all.max(1) as f64).powi(rows.min(1 << 20) as i32);
+    let bytes = |part: &Part| {
+        weights[part.weight].bytes() + part.bias.map_or(0, |bias| weights[bias].bytes())
+    };
+    let elements = |part: &Part| weights[part.weight].rows * weights[part.weight].cols;
+    let parts = || op.experts.iter().flat_map(|e| e.gate.iter().chain([&e.up, &e.down]));
+    let stored: usize = parts().map(bytes).sum();
+    let multiplied: usize = parts().map(elements).sum::<usize>() / all.max(1);
+    Cost {
+        weights: (stored as f64 * (1.0 - missed)) as usize,
+        flops: 2 * rows * op.k * multiplied,
+        ..Cost::default()
+    }
 }
 
 fn linear_cost(linear: &Linear, weights: &Weights, rows: usize) -> Cost {

@@ -1,12 +1,12 @@
 //! Rewrites that make fewer, larger operations out of what a family wrote. Results stay the same.
 //!
-//! Only pure operations are merged or moved; an [`Op::Attend`] or [`Op::Sample`] never changes its
+//! Only pure operations are merged or moved; what has a state, or is an [`Op::Sample`], never changes its
 //! place among the others of its kind. A rewrite edits nodes in place and leaves holes; [`tidy`] then
 //! drops what nothing uses.
 
 mod select;
 
-use crate::{Activation, Epilogue, Graph, Linear, Node, Op, Value, ValueId};
+use crate::{Epilogue, GatedUnit, Graph, Linear, Node, Op, Value, ValueId};
 use select::select_early;
 
 /// The graph with all rewrites applied:
@@ -70,22 +70,16 @@ fn merge_linears(graph: &mut Graph) {
 fn fuse_glu(graph: &mut Graph) {
     let uses = uses(graph);
     for i in 0..graph.nodes.len() {
-        let Op::Glu(activation) = graph.nodes[i].op else { continue };
+        let Op::Glu(unit) = graph.nodes[i].op else { continue };
         let [gate, up] = graph.nodes[i].inputs[..] else { continue };
         let Some(at) = producer(graph, gate) else { continue };
         if uses[gate.index()] == 1 && uses[up.index()] == 1 {
-            absorb_glu(graph, at, i, activation, [gate, up]);
+            absorb_glu(graph, at, i, unit, [gate, up]);
         }
     }
 }
 
-fn absorb_glu(
-    graph: &mut Graph,
-    at: usize,
-    glu: usize,
-    activation: Activation,
-    parts: [ValueId; 2],
-) {
+fn absorb_glu(graph: &mut Graph, at: usize, glu: usize, unit: GatedUnit, parts: [ValueId; 2]) {
     let outputs = graph.nodes[glu].outputs.clone();
     let node = &mut graph.nodes[at];
     if plain(node).is_none() {
@@ -97,7 +91,7 @@ fn absorb_glu(
     } else if node.outputs != parts {
         return;
     }
-    linear.epilogue = Epilogue::Glu(activation);
+    linear.epilogue = Epilogue::Glu(unit);
     node.outputs = outputs;
     graph.nodes[glu].outputs.clear();
 }
@@ -149,12 +143,13 @@ fn fuse_norm(graph: &mut Graph) {
 }
 
 /// Drops nodes whose results nothing uses (those without results, but for sampling, are the holes of
-/// rewrites), then values that nothing makes. Attention is kept for what it remembers.
+/// rewrites), then values that nothing makes. What has a state is kept
+/// for what it remembers.
 fn tidy(graph: &mut Graph) {
     let mut needed = vec![false; graph.values.len()];
     let mut nodes: Vec<Node> = Vec::with_capacity(graph.nodes.len());
     for node in graph.nodes.drain(..).rev() {
-        let effect = matches!(node.op, Op::Attend(_) | Op::Sample);
+        let effect = node.op.state().is_some() || matches!(node.op, Op::Sample);
         if effect || node.outputs.iter().any(|id| needed[id.index()]) {
             node.inputs.iter().for_each(|id| needed[id.index()] = true);
             nodes.push(node);

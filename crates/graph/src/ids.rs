@@ -32,7 +32,7 @@ id!(
     "w"
 );
 id!(
-    /// A layer's remembered keys and values.
+    /// What a layer remembers.
     StateId,
     "s"
 );

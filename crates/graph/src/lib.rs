@@ -29,16 +29,17 @@ mod weights;
 pub use backend::{
     Backend, BackendError, Executable, Footprint, KvType, Limits, MemoryReport, Progress, unwatched,
 };
-pub use batch::{Batch, NO_PAGE, Output, PAGE, Run, Sampled, TokenCount};
+pub use batch::{Batch, CHUNK, NO_PAGE, NO_SLOT, Output, PAGE, Run, Sampled, Save, TokenCount};
 pub use build::{Builder, GraphError};
 pub use fuse::fuse;
 pub use ids::{StateId, ValueId, WeightId};
 pub use op::{
-    Activation, Attend, Epilogue, Linear, Node, Op, Part, RmsNorm, RopeSpec, Rows, Value,
+    Activation, Attend, Conv, Decay, Delta, Epilogue, Expert, ExpertUnit, Experts, GatedUnit,
+    Linear, Node, Op, Part, RmsNorm, RopeSpec, RouteGroups, Router, Rows, Scan, Scoring, Value,
 };
 pub use plan::{ALIGN, Plan, plan};
 pub use sampling::Sampling;
-pub use state::{KvDecl, PageGroup};
+pub use state::{ConvDecl, DeltaDecl, Group, KvDecl, ScanDecl, StateDecl, StorageKind};
 pub use weights::{RowSlice, WeightDecl, Weights};
 
 /// A compiled-once description of a model's step: operations in execution order over values,
@@ -51,6 +52,6 @@ pub struct Graph {
     pub values: Vec<Value>,
     /// Weights by id.
     pub weights: Vec<WeightDecl>,
-    /// Remembered keys and values by id, one an attention layer.
-    pub states: Vec<KvDecl>,
+    /// What layers remember, by id.
+    pub states: Vec<StateDecl>,
 }

@@ -60,8 +60,23 @@ pub enum Op {
     /// `[q, k, v] -> [Tokens, heads * head_dim]`: appends k and v to the state at the step's positions,
     /// then causal grouped-query attention over it.
     Attend(Attend),
-    /// `[gate, up] -> [y]`: `activation(gate) * up`.
-    Glu(Activation),
+    /// `[x] -> [x]`: causal convolution of each channel by itself.
+    Conv(Conv),
+    /// `[x, dt, b, c] -> [y]`: selective state space; see [`Scan`].
+    Scan(Scan),
+    /// `[q, k, v, a, b] -> [y]`: gated delta rule; see [`Delta`].
+    Delta(Delta),
+    /// `[logits: [rows, experts]] -> [rows, 2 * k]`: which experts a row goes to, the ids of `k` (whole
+    /// numbers), then the weights of each.
+    Route(Router),
+    /// `[x, routes] -> [y]`: the weighted sum of what a row's experts make of it; see [`Experts`].
+    Experts(Experts),
+    /// `[gate, up] -> [y]`: see [`GatedUnit`].
+    Glu(GatedUnit),
+    /// `[x] -> [activation(x)]`.
+    Activate(Activation),
+    /// `[a, b] -> [a * b]`, element by element; `b` may be one element wide, and then goes with all of `a`.
+    Mul,
     /// `[a, b] -> [a + b]`.
     Add,
     /// `[x] -> [x * factor]`.
@@ -77,7 +92,7 @@ pub enum Op {
 /// `y = x / sqrt(mean(x^2) + eps) * (weight + offset)`, over each head's elements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RmsNorm {
-    /// `[width / heads]`.
+    /// `[width / heads]`, shared by the heads, or `[width]`.
     pub weight: WeightId,
     /// Added to the mean square.
     pub eps: f32,
@@ -116,8 +131,22 @@ pub enum Epilogue {
     None,
     /// Add the second operand; exactly one part.
     Residual,
-    /// `activation(part 0) * part 1`; exactly two parts, one output.
-    Glu(Activation),
+    /// The unit over part 0, its gate, and part 1; exactly two parts, one output.
+    Glu(GatedUnit),
+}
+
+/// A gate and what it lets through: `(gate, up) -> y`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum GatedUnit {
+    /// `activation(gate) * up` (Shazeer, "GLU variants improve transformer", 2020).
+    Of(Activation),
+    /// gpt-oss: `g * sigmoid(alpha * g) * (u + 1)`, with `g` at most `limit` and `u` within it on both sides.
+    Clipped {
+        /// Steepness of the sigmoid.
+        alpha: f32,
+        /// Largest magnitude.
+        limit: f32,
+    },
 }
 
 /// Pointwise nonlinearities.
@@ -129,6 +158,16 @@ pub enum Activation {
     GeluTanh,
     /// GELU, exact (erf).
     Gelu,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `max(x, 0)^2` (So et al., "Primer", 2021).
+    Relu2,
+}
+
+impl From<Activation> for GatedUnit {
+    fn from(activation: Activation) -> Self {
+        Self::Of(activation)
+    }
 }
 
 /// Rotary embedding frequencies (Su et al., 2021), after any context scaling.
@@ -151,4 +190,152 @@ pub struct Attend {
     pub scale: f32,
     /// `cap * tanh(score / cap)` on scaled scores, before masking.
     pub softcap: Option<f32>,
+    /// `[heads]`: a score that takes part in each head's softmax and has no value (gpt-oss).
+    pub sinks: Option<WeightId>,
+}
+
+/// `y[t] = activation(bias + sum over j of weight[j] * x[t - kernel + 1 + j])`, for each channel; inputs before
+/// the sequence are zero.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv {
+    /// Where the last inputs are kept.
+    pub state: StateId,
+    /// `[channels, kernel]`.
+    pub weight: WeightId,
+    /// `[channels]`.
+    pub bias: Option<WeightId>,
+    /// Applied to the sum.
+    pub activation: Option<Activation>,
+}
+
+/// How a head's decay is stored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Decay {
+    /// `[heads]`: the logarithm of the rate, `A = -exp(w)`.
+    Log(WeightId),
+    /// `[heads]`: the rate itself, negative (as GGUF files have it).
+    Rate(WeightId),
+}
+
+/// A selective state space (Dao and Gu, "Transformers are SSMs", 2024), for each head `h` of group
+/// `g = h / (heads / groups)`:
+///
+/// ```text
+/// d = clamp(softplus(dt[h] + dt_bias[h]), dt_limit)
+/// S[n][p] = exp(A[h] d) S[n][p] + d b[g][n] x[h][p]
+/// y[h][p] = sum over n of c[g][n] S[n][p]  +  D[h] x[h][p]
+/// ```
+///
+/// `x` and `y` are `[Tokens, heads * head_dim]`, `dt` is `[Tokens, heads]`, `b` and `c` are `[Tokens, groups * state]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scan {
+    /// Where `S` is kept.
+    pub state: StateId,
+    /// Groups of heads that share `b` and `c`.
+    pub groups: usize,
+    /// `A`.
+    pub decay: Decay,
+    /// `[heads]`.
+    pub dt_bias: WeightId,
+    /// `[heads]`: `D`.
+    pub skip: Option<WeightId>,
+    /// Least and greatest step.
+    pub dt_limit: (f32, f32),
+}
+
+/// The gated delta rule (Yang et al., "Gated delta networks", 2024), for each value head `h` with the key head
+/// `h / (heads / key_heads)`:
+///
+/// ```text
+/// q, k = q / sqrt(sum q^2 + eps) / sqrt(key_dim), k / sqrt(sum k^2 + eps)
+/// S = exp(A[h] softplus(a[h] + dt_bias[h])) S
+/// S = S + sigmoid(b[h]) k (v - k S)
+/// y = q S
+/// ```
+///
+/// `q` and `k` are `[Tokens, key_heads * key_dim]`, `v` and `y` `[Tokens, heads * value_dim]`, `a` and `b`
+/// `[Tokens, heads]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delta {
+    /// Where `S` is kept.
+    pub state: StateId,
+    /// Heads of `q` and `k`.
+    pub key_heads: usize,
+    /// `A`.
+    pub decay: Decay,
+    /// `[heads]`.
+    pub dt_bias: WeightId,
+    /// Added to the sums of squares.
+    pub eps: f32,
+}
+
+/// How a row's experts are chosen and weighted.
+///
+/// Scores are made of the logits; the `k` largest of score plus `bias` are chosen, ties to the lowest id; their weights
+/// are the scores (without `bias`), divided by their sum with `normalise`, times `scale`. Taking a
+/// softmax of the `k` largest logits alone is the same as a softmax over all with `normalise`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Router {
+    /// Experts a row goes to.
+    pub k: usize,
+    /// What becomes of the logits.
+    pub scoring: Scoring,
+    /// `[experts]`: added for the choice alone (DeepSeek-AI, "DeepSeek-V3", 2024).
+    pub bias: Option<WeightId>,
+    /// Choose groups of experts first.
+    pub groups: Option<RouteGroups>,
+    /// Divide the chosen weights by their sum.
+    pub normalise: bool,
+    /// Factor on the weights.
+    pub scale: f32,
+}
+
+/// Experts in equal groups, of which a few are considered: those whose two best experts have the largest
+/// sum of score plus bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteGroups {
+    /// How many groups there are.
+    pub count: usize,
+    /// How many are considered.
+    pub kept: usize,
+}
+
+/// What becomes of a router's logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scoring {
+    /// `exp(x) / sum of exp`.
+    Softmax,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+}
+
+/// Feed-forward networks of which each row goes through a few.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experts {
+    /// What is between the matrices.
+    pub unit: ExpertUnit,
+    /// The networks.
+    pub experts: Vec<Expert>,
+    /// Experts a row goes to.
+    pub k: usize,
+}
+
+/// What is between an expert's matrices.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ExpertUnit {
+    /// `down(unit(gate x, up x))`.
+    Gated(GatedUnit),
+    /// `down(activation(up x))`.
+    Plain(Activation),
+}
+
+/// One expert.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expert {
+    /// `[width, in]`, with [`ExpertUnit::Gated`] only.
+    pub gate: Option<Part>,
+    /// `[width, in]`.
+    pub up: Part,
+    /// `[in, width]`.
+    pub down: Part,
 }

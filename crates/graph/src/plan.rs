@@ -36,7 +36,12 @@ impl Op {
     pub fn in_place(&self) -> &'static [usize] {
         match self {
             Op::Add | Op::Glu(_) => &[0, 1],
-            Op::Scale(_) | Op::Softcap(_) | Op::Rope { .. } | Op::RmsNorm(_) => &[0],
+            Op::Scale(_)
+            | Op::Softcap(_)
+            | Op::Activate(_)
+            | Op::Mul
+            | Op::Rope { .. }
+            | Op::RmsNorm(_) => &[0],
             Op::Linear(Linear { epilogue: Epilogue::Residual, .. }) => &[1],
             _ => &[],
         }

@@ -6,7 +6,8 @@ use serde::Serialize;
 use tessera_quant::{Float, Packing};
 
 use crate::{
-    Epilogue, Graph, Linear, Node, Op, Rows, ValueId, WeightDecl, WeightId, Weights,
+    Decay, Epilogue, Experts, GatedUnit, Graph, Linear, Node, Op, Part, Rows, StateDecl, StateId,
+    ValueId, WeightDecl, WeightId, Weights,
     cost::{self, Cost, Step},
 };
 
@@ -55,6 +56,7 @@ fn row(graph: &Graph, weights: &Weights, node: &Node, step: &Step) -> Row {
         weights: node
             .op
             .weights()
+            .into_iter()
             .map(|id| weight(&graph.weights[id.index()], &weights[id]))
             .collect(),
         cost: cost::cost(graph, weights, node, step),
@@ -104,18 +106,28 @@ fn describe(graph: &Graph, op: &Op) -> String {
         Op::RopeTable(spec) => format!("rope_table of {}", 2 * spec.frequencies.len()),
         Op::Rope { heads } => format!("rope of {heads} heads"),
         Op::Attend(attend) => {
-            let state = &graph.states[attend.state.index()];
             let mut text =
-                format!("attend {}/{} x {}", attend.heads, state.kv_heads, state.head_dim);
-            if let Some(window) = state.window {
-                text += &format!(", window {window}");
-            }
+                format!("attend {} of {}", attend.heads, remembered(graph, attend.state));
             if let Some(cap) = attend.softcap {
                 text += &format!(", cap {cap}");
             }
+            if attend.sinks.is_some() {
+                text += ", sinks";
+            }
             text
         }
-        Op::Glu(activation) => format!("glu {activation:?}").to_lowercase(),
+        Op::Conv(conv) => format!("conv {}", remembered(graph, conv.state)),
+        Op::Scan(scan) => {
+            format!("scan {}, {} groups", remembered(graph, scan.state), scan.groups)
+        }
+        Op::Delta(delta) => {
+            format!("delta {}, {} key heads", remembered(graph, delta.state), delta.key_heads)
+        }
+        Op::Route(router) => format!("route to {}, {:?}", router.k, router.scoring).to_lowercase(),
+        Op::Experts(experts) => format!("experts {} of {}", experts.k, experts.experts.len()),
+        Op::Glu(unit) => glu(*unit),
+        Op::Activate(activation) => format!("{activation:?}").to_lowercase(),
+        Op::Mul => "mul".into(),
         Op::Add => "add".into(),
         Op::Scale(factor) => format!("scale * {factor}"),
         Op::Softcap(cap) => format!("softcap {cap}"),
@@ -132,22 +144,64 @@ fn describe_linear(linear: &Linear) -> String {
     match linear.epilogue {
         Epilogue::None => {}
         Epilogue::Residual => text += "+add",
-        Epilogue::Glu(activation) => text += &format!("+glu {activation:?}").to_lowercase(),
+        Epilogue::Glu(unit) => text += &format!("+{}", glu(unit)),
     }
     text
 }
 
+fn glu(unit: GatedUnit) -> String {
+    match unit {
+        GatedUnit::Of(activation) => format!("glu {activation:?}").to_lowercase(),
+        GatedUnit::Clipped { limit, .. } => format!("glu clipped at {limit}"),
+    }
+}
+
+/// A state's sizes.
+fn remembered(graph: &Graph, id: StateId) -> String {
+    match &graph.states[id.index()] {
+        StateDecl::Kv(kv) => {
+            let window = kv.window.map_or(String::new(), |window| format!(", window {window}"));
+            format!("{} x {}{window}", kv.kv_heads, kv.head_dim)
+        }
+        StateDecl::Conv(conv) => format!("{} over {}", conv.channels, conv.kernel),
+        StateDecl::Scan(scan) => format!("{} x {} x {}", scan.heads, scan.head_dim, scan.state),
+        StateDecl::Delta(delta) => {
+            format!("{} x {} x {}", delta.heads, delta.key_dim, delta.value_dim)
+        }
+    }
+}
+
 impl Op {
     /// Weights the operation reads, a norm's before its linear's, a bias after its matrix.
-    pub fn weights(&self) -> impl Iterator<Item = WeightId> {
-        let (single, linear) = match self {
-            Op::Embed { table, .. } => (Some(*table), None),
-            Op::RmsNorm(norm) => (Some(norm.weight), None),
-            Op::Linear(linear) => (linear.norm.as_ref().map(|norm| norm.weight), Some(linear)),
-            _ => (None, None),
+    pub fn weights(&self) -> Vec<WeightId> {
+        let mut ids = Vec::new();
+        let mut part =
+            |part: &Part| ids.extend([Some(part.weight), part.bias].into_iter().flatten());
+        match self {
+            Op::Linear(linear) => linear.parts.iter().for_each(part),
+            Op::Experts(Experts { experts, .. }) => {
+                let parts = |e: &'_ crate::Expert| {
+                    [e.gate.clone(), Some(e.up.clone()), Some(e.down.clone())]
+                };
+                experts.iter().flat_map(parts).flatten().for_each(|p| part(&p));
+            }
+            _ => {}
+        }
+        let rate = |decay: Decay| match decay {
+            Decay::Log(id) | Decay::Rate(id) => Some(id),
         };
-        let parts = linear.into_iter().flat_map(|linear| &linear.parts);
-        single.into_iter().chain(parts.flat_map(|part| [part.weight].into_iter().chain(part.bias)))
+        let others = match self {
+            Op::Embed { table, .. } => [Some(*table), None, None],
+            Op::RmsNorm(norm) => [Some(norm.weight), None, None],
+            Op::Linear(linear) => [linear.norm.as_ref().map(|norm| norm.weight), None, None],
+            Op::Attend(attend) => [attend.sinks, None, None],
+            Op::Conv(conv) => [Some(conv.weight), conv.bias, None],
+            Op::Scan(scan) => [rate(scan.decay), Some(scan.dt_bias), scan.skip],
+            Op::Delta(delta) => [rate(delta.decay), Some(delta.dt_bias), None],
+            Op::Route(router) => [router.bias, None, None],
+            _ => [None; 3],
+        };
+        others.into_iter().flatten().chain(ids).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Questions a graph answers about itself.
 
-use crate::{Graph, Op, ValueId};
+use crate::{Graph, Op, StateId, ValueId};
 
 impl Graph {
     /// The value the tokens are drawn from: `[Outputs, vocab]`. `None` for a graph that is not finished.
@@ -21,10 +21,17 @@ impl Graph {
         });
         tables.min().unwrap_or(0)
     }
+}
 
-    /// The windows of [`Graph::page_groups`], in the same order, without allocating.
-    pub fn windows(&self) -> impl Iterator<Item = Option<usize>> {
-        let first = |i: usize| !self.states[..i].iter().any(|s| s.window == self.states[i].window);
-        (0..self.states.len()).filter(move |&i| first(i)).map(|i| self.states[i].window)
+impl Op {
+    /// What the operation remembers.
+    pub fn state(&self) -> Option<StateId> {
+        match self {
+            Self::Attend(op) => Some(op.state),
+            Self::Conv(op) => Some(op.state),
+            Self::Scan(op) => Some(op.state),
+            Self::Delta(op) => Some(op.state),
+            _ => None,
+        }
     }
 }

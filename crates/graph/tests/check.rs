@@ -5,8 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use tessera_graph::{
-    Attend, BackendError, Batch, Builder, Executable, Graph, Limits, NO_PAGE, PAGE, Sampling,
-    TokenCount, oracle::Oracle, testing,
+    Attend, BackendError, Batch, Builder, Conv, Executable, Graph, Limits, NO_PAGE, NO_SLOT, PAGE,
+    Sampling, Save, TokenCount, oracle::Oracle, testing,
 };
 
 /// One layer that sees everything and one with a window of 10.
@@ -16,7 +16,9 @@ fn graph() -> Graph {
     let mut x = b.embed(table, 1.0);
     for window in [None, Some(10)] {
         let state = b.kv(1, 8, window).unwrap();
-        x = b.attend(x, x, x, Attend { state, heads: 1, scale: 1.0, softcap: None }).unwrap();
+        x = b
+            .attend(x, x, x, Attend { state, heads: 1, scale: 1.0, softcap: None, sinks: None })
+            .unwrap();
     }
     let x = b.select(x).unwrap();
     let logits = b.linear(x, table, None).unwrap();
@@ -130,7 +132,7 @@ fn the_oracle_refuses_what_it_cannot_read() {
         Err(BackendError::Batch(what)) => what,
         other => panic!("{other:?}"),
     };
-    assert!(refused(&mut exe).contains("page 0 of group 0, which has 0"));
+    assert!(refused(&mut exe).contains("page or slot 0 of group 0, which has 0"));
     exe.grow(0, 16).unwrap();
     exe.grow(1, 16).unwrap();
     // Position 0 was never written.
@@ -146,4 +148,74 @@ fn weights_must_fit_the_graph() {
     assert_eq!(refused, "weights do not fit the graph: embed is [2, 3], not [11, 8]");
     weights.0.clear();
     assert!(weights.check(&graph).unwrap_err().to_string().contains("0 weights for 1"));
+}
+
+/// A convolution, and no pages.
+fn recurrent() -> Graph {
+    let mut b = Builder::new();
+    let table = b.matrix("embed", common::VOCAB, 8).unwrap();
+    let x = b.embed(table, 1.0);
+    let state = b.conv_state(8, 3).unwrap();
+    let weight = b.matrix("conv", 8, 3).unwrap();
+    let x = b.conv(x, Conv { state, weight, bias: None, activation: None }).unwrap();
+    let x = b.select(x).unwrap();
+    let logits = b.linear(x, table, None).unwrap();
+    b.sample(logits).unwrap()
+}
+
+fn slot_error(position: usize, slot: u32, saves: &[(u32, u32)]) -> Option<String> {
+    let (graph, mut batch) = (recurrent(), Batch::default());
+    let saves: Vec<Save> = saves.iter().map(|&(after, slot)| Save { after, slot }).collect();
+    let storage = testing::Storage::of(&graph);
+    storage.push(&mut batch, &[1, 2, 3], position, (slot, &saves), |page| page as u32);
+    batch.check(&graph, &common::LIMITS).err().map(|error| error.to_string())
+}
+
+#[test]
+fn slots_are_read_and_saved() {
+    assert_eq!(slot_error(0, NO_SLOT, &[(1, 4), (2, 3), (3, 2)]), None);
+    assert_eq!(slot_error(7, 2, &[(1, 4), (3, 2)]), None);
+    for (position, slot, saves) in [
+        (7, NO_SLOT, &[(3, 2)][..]),
+        (0, 2, &[(3, 2)]),
+        (7, 2, &[]),
+        (7, 2, &[(2, 2)]),
+        (7, 2, &[(3, 4), (3, 5)]),
+        (7, 2, &[(0, 4), (3, 5)]),
+        (7, 2, &[(1, 4), (3, 4)]),
+        (7, 2, &[(1, 2), (3, 4)]),
+        (7, 2, &[(4, 4)]),
+        (7, 2, &[(3, NO_SLOT)]),
+    ] {
+        assert!(slot_error(position, slot, saves).is_some(), "{position} {slot} {saves:?}");
+    }
+}
+
+/// States saved in the middle of a run are those of a shorter run, and a slot of another position is not
+/// taken for the sequence's.
+#[test]
+fn going_back_is_choosing_a_slot() {
+    let graph = recurrent();
+    let storage = testing::Storage::of(&graph);
+    /// Tokens, position, slot, saves.
+    type Step<'a> = (&'a [u32], usize, u32, &'a [(u32, u32)]);
+    let run = |script: &[Step<'_>]| {
+        let mut exe = Oracle.interpreter(&graph, common::weights(&graph), &common::LIMITS).unwrap();
+        storage.grow(&mut exe, 0, 4);
+        let mut row = vec![0.0; common::VOCAB];
+        for &(tokens, position, slot, saves) in script {
+            let mut batch = Batch::default();
+            let saves: Vec<Save> =
+                saves.iter().map(|&(after, slot)| Save { after, slot }).collect();
+            storage.push(&mut batch, tokens, position, (slot, &saves), |page| page as u32);
+            exe.step(&batch, &mut Vec::new())?;
+            exe.read_logits(tokens.len() - 1, &mut row);
+        }
+        Ok::<_, BackendError>(row)
+    };
+    let plain = run(&[(&[1, 2, 3, 7], 0, NO_SLOT, &[(4, 0)])]).unwrap();
+    let back = [(&[1, 2, 3, 4, 5][..], 0, NO_SLOT, &[(3, 1), (5, 0)][..]), (&[7], 3, 1, &[(1, 1)])];
+    assert_eq!(run(&back).unwrap(), plain);
+    let stale = [(&[1, 2, 3][..], 0, NO_SLOT, &[(3, 1)][..]), (&[7], 2, 1, &[(1, 1)])];
+    assert!(run(&stale).unwrap_err().to_string().contains("nothing of position 2"));
 }

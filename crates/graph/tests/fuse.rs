@@ -59,7 +59,9 @@ fn layer(b: &mut Builder) -> ValueId {
         b.linear(h, matrix, None).unwrap()
     });
     let state = b.kv(2, 4, None).unwrap();
-    let h = b.attend(q, k, v, Attend { state, heads: 2, scale: 0.5, softcap: None }).unwrap();
+    let h = b
+        .attend(q, k, v, Attend { state, heads: 2, scale: 0.5, softcap: None, sinks: None })
+        .unwrap();
     let o = b.matrix("o", 8, 8).unwrap();
     let h = b.linear(h, o, None).unwrap();
     let x = b.add(x, h).unwrap();
@@ -118,7 +120,7 @@ fn a_llama_layer_becomes_four_linears_and_attention() {
     let shape = |l: &Linear| (l.norm.is_some(), l.parts.len(), l.epilogue);
     assert_eq!(shape(linears[0]), (true, 3, Epilogue::None));
     assert_eq!(shape(linears[1]), (false, 1, Epilogue::Residual));
-    assert_eq!(shape(linears[2]), (true, 2, Epilogue::Glu(Activation::Silu)));
+    assert_eq!(shape(linears[2]), (true, 2, Epilogue::Glu(Activation::Silu.into())));
     assert_eq!(shape(linears[3]), (false, 1, Epilogue::Residual));
 }
 

@@ -21,7 +21,9 @@ fn graph() -> Graph {
         b.linear(h, matrix, None).unwrap()
     });
     let state = b.kv(1, 4, Some(10)).unwrap();
-    let x = b.attend(q, k, v, Attend { state, heads: 2, scale: 1.0, softcap: None }).unwrap();
+    let x = b
+        .attend(q, k, v, Attend { state, heads: 2, scale: 1.0, softcap: None, sinks: None })
+        .unwrap();
     b.at("head");
     let x = b.select(x).unwrap();
     let logits = b.linear(x, table, None).unwrap();

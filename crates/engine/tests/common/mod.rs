@@ -44,7 +44,8 @@ pub fn graph() -> Result<Graph, GraphError> {
         let v = linear(&mut b, "v", h, 16, HIDDEN)?;
         let q = b.rope(q, rope, 2)?;
         let k = b.rope(k, rope, 1)?;
-        let a = b.attend(q, k, v, Attend { state, heads: 2, scale: 0.25, softcap: None })?;
+        let a =
+            b.attend(q, k, v, Attend { state, heads: 2, scale: 0.25, softcap: None, sinks: None })?;
         let a = linear(&mut b, "o", a, HIDDEN, HIDDEN)?;
         x = b.add(x, a)?;
         let h = norm(&mut b, "norm2", x)?;

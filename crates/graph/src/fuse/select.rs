@@ -34,7 +34,16 @@ pub(super) fn select_early(graph: &mut Graph) {
 fn row_wise(op: &Op) -> bool {
     matches!(
         op,
-        Op::RmsNorm(_) | Op::Linear(_) | Op::Glu(_) | Op::Add | Op::Scale(_) | Op::Softcap(_)
+        Op::RmsNorm(_)
+            | Op::Linear(_)
+            | Op::Route(_)
+            | Op::Experts(_)
+            | Op::Glu(_)
+            | Op::Activate(_)
+            | Op::Mul
+            | Op::Add
+            | Op::Scale(_)
+            | Op::Softcap(_)
     )
 }
 

@@ -12,6 +12,7 @@ pub(super) fn attend(
     group: usize,
     queries: &Matrix,
     memory: &Memory,
+    sinks: Option<&[f32]>,
 ) -> Result<Matrix, BackendError> {
     let dim = state.head_dim;
     let mut out = Matrix::zeros(queries.rows(), queries.width);
@@ -30,7 +31,8 @@ pub(super) fn attend(
                     let score = dot(query, &entry.key[kv..][..dim]) * f64::from(op.scale);
                     op.softcap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh())
                 });
-                let weights = softmax(scores.collect());
+                let sink = sinks.map(|sinks| f64::from(sinks[head]));
+                let weights = softmax(scores.collect(), sink);
                 for (j, y) in out.row_mut(row)[head * dim..][..dim].iter_mut().enumerate() {
                     let terms = seen.iter().zip(&weights);
                     *y = terms.map(|(e, w)| w * f64::from(e.value[kv + j])).sum::<f64>() as f32;
@@ -41,10 +43,11 @@ pub(super) fn attend(
     Ok(out)
 }
 
-fn softmax(mut scores: Vec<f64>) -> Vec<f64> {
-    let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+/// With a `sink`, that score takes its share too.
+fn softmax(mut scores: Vec<f64>, sink: Option<f64>) -> Vec<f64> {
+    let max = scores.iter().copied().chain(sink).fold(f64::NEG_INFINITY, f64::max);
     scores.iter_mut().for_each(|s| *s = (*s - max).exp());
-    let sum: f64 = scores.iter().sum();
+    let sum = scores.iter().sum::<f64>() + sink.map_or(0.0, |sink| (sink - max).exp());
     scores.iter_mut().for_each(|s| *s /= sum);
     scores
 }

@@ -10,7 +10,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
-fn vector(weight: &Weight) -> Vec<f32> {
+pub(super) fn vector(weight: &Weight) -> Vec<f32> {
     let mut data = vec![0.0; weight.cols];
     weight.decode_row(0, &mut data);
     data
@@ -28,10 +28,14 @@ pub(super) fn embed(table: &Weight, scale: f32, tokens: &[u32]) -> Matrix {
 pub(super) fn rms_norm(norm: &RmsNorm, weights: &Weights, x: &Matrix) -> Matrix {
     let weight = vector(&weights[norm.weight]);
     let mut out = x.clone();
-    for group in out.data.chunks_exact_mut(x.width / norm.heads) {
+    let len = x.width / norm.heads;
+    // each head's own part of a weight of the whole width, or the one that they share
+    let parts = weight.len() / len;
+    for (head, group) in out.data.chunks_exact_mut(len).enumerate() {
+        let weight = &weight[head % parts * len..][..len];
         let mean = dot(group, group) / group.len() as f64;
         let factor = 1.0 / (mean + f64::from(norm.eps)).sqrt();
-        for (x, w) in group.iter_mut().zip(&weight) {
+        for (x, w) in group.iter_mut().zip(weight) {
             *x = (f64::from(*x) * factor * f64::from(w + norm.offset)) as f32;
         }
     }
@@ -46,12 +50,12 @@ pub(super) fn linear(op: &Linear, weights: &Weights, inputs: &[&Matrix]) -> Vec<
     match op.epilogue {
         Epilogue::None => products,
         Epilogue::Residual => vec![pointwise::add(&products[0], inputs[1])],
-        Epilogue::Glu(activation) => vec![pointwise::glu(activation, &products[0], &products[1])],
+        Epilogue::Glu(unit) => vec![pointwise::glu(unit, &products[0], &products[1])],
     }
 }
 
 /// `x * weight^T + bias`.
-fn product(part: &Part, weights: &Weights, x: &Matrix) -> Matrix {
+pub(super) fn product(part: &Part, weights: &Weights, x: &Matrix) -> Matrix {
     let weight = &weights[part.weight];
     let bias = part.bias.map(|id| vector(&weights[id]));
     let mut out = Matrix::zeros(x.rows(), weight.rows);

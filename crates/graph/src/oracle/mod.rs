@@ -7,19 +7,21 @@
 
 mod attend;
 mod dense;
+mod experts;
 mod memory;
 mod pointwise;
+mod recurrent;
 mod rope;
 mod sample;
 
 use std::ops::ControlFlow;
 
 use crate::{
-    Backend, BackendError, Batch, Executable, Footprint, Graph, Limits, MemoryReport, Node, Op,
-    PageGroup, Progress, Sampled, ValueId, Weights,
+    Backend, BackendError, Batch, Executable, Footprint, Graph, Group, Limits, MemoryReport,
+    NO_SLOT, Node, Op, Progress, Sampled, StateDecl, ValueId, Weights,
 };
 use memory::Memory;
-pub use pointwise::{activate, erf};
+pub use pointwise::{activate, erf, gated};
 
 /// The oracle as a backend.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,11 +36,11 @@ impl Oracle {
         limits: &Limits,
     ) -> Result<Interpreter, BackendError> {
         weights.check(graph)?;
-        let groups = graph.page_groups();
+        let groups = graph.groups();
         Ok(Interpreter {
             weights,
             limits: limits.clone(),
-            pages: vec![0; groups.len()],
+            blocks: vec![0; groups.len()],
             groups,
             values: graph.values.iter().map(|v| Matrix::zeros(0, v.width)).collect(),
             memory: Memory::new(limits.kv),
@@ -59,11 +61,11 @@ impl Backend for Oracle {
         limits: &Limits,
     ) -> Result<Footprint, BackendError> {
         weights.check(graph)?;
-        let pages = graph.page_groups();
+        let groups = graph.groups();
         Ok(Footprint {
             weights: memory::weight_bytes(weights),
             arena: memory::arena_bytes(graph, limits),
-            pages: pages.iter().map(|group| memory::page_bytes(graph, group, limits)).collect(),
+            blocks: groups.iter().map(|group| memory::block_bytes(graph, group, limits)).collect(),
         })
     }
 
@@ -114,9 +116,9 @@ pub struct Interpreter {
     graph: Graph,
     weights: Weights,
     limits: Limits,
-    groups: Vec<PageGroup>,
-    /// Pages made available, by group.
-    pages: Vec<usize>,
+    groups: Vec<Group>,
+    /// Pages or slots made available, by group.
+    blocks: Vec<usize>,
     /// The last step's intermediates.
     values: Vec<Matrix>,
     memory: Memory,
@@ -128,14 +130,28 @@ impl Interpreter {
         &self.values[id.index()].data
     }
 
-    fn check_pages(&self, batch: &Batch) -> Result<(), BackendError> {
+    fn check_block(&self, group: usize, id: u32) -> Result<(), BackendError> {
+        match self.blocks.get(group) {
+            Some(&made) if (id as usize) < made => Ok(()),
+            made => {
+                let made = made.unwrap_or(&0);
+                let what = format!("page or slot {id} of group {group}, which has {made}");
+                Err(BackendError::Batch(what))
+            }
+        }
+    }
+
+    fn check_blocks(&self, batch: &Batch) -> Result<(), BackendError> {
+        let check = |group, id| self.check_block(group, id);
         for run in &batch.runs {
-            for (group, &pages) in self.pages.iter().enumerate() {
-                let mut ids = batch.table(run, group).iter().filter(|&&id| id != crate::NO_PAGE);
-                if let Some(id) = ids.find(|&&id| id as usize >= pages) {
-                    let what = format!("page {id} of group {group}, which has {pages}");
-                    return Err(BackendError::Batch(what));
-                }
+            for group in 0..self.graph.windows().count() {
+                let ids = batch.table(run, group).iter().filter(|&&id| id != crate::NO_PAGE);
+                ids.into_iter().try_for_each(|&id| check(group, id))?;
+            }
+            if self.graph.is_recurrent() {
+                let saves = batch.saves(run).iter().map(|save| save.slot);
+                let mut slots = saves.chain([run.slot].into_iter().filter(|&id| id != NO_SLOT));
+                slots.try_for_each(|id| check(self.blocks.len() - 1, id))?;
             }
         }
         Ok(())
@@ -152,12 +168,21 @@ impl Interpreter {
             Op::RopeTable(spec) => rope::table(spec, batch),
             Op::Rope { heads } => rope::rotate(inputs[0], inputs[1], *heads),
             Op::Attend(attend) => {
-                let state = &self.graph.states[attend.state.index()];
-                let group = self.groups.iter().position(|g| g.window == state.window).unwrap_or(0);
+                let group = self.graph.group_of(attend.state);
+                let StateDecl::Kv(state) = &self.graph.states[attend.state.index()] else {
+                    return Err(mismatch(node));
+                };
                 self.memory.append(attend.state, batch, group, inputs[1], inputs[2]);
-                attend::attend(attend, state, batch, group, inputs[0], &self.memory)?
+                let sinks = attend.sinks.map(|id| dense::vector(&self.weights[id]));
+                let sinks = sinks.as_deref();
+                attend::attend(attend, state, batch, group, inputs[0], &self.memory, sinks)?
             }
-            Op::Glu(activation) => pointwise::glu(*activation, inputs[0], inputs[1]),
+            Op::Conv(_) | Op::Scan(_) | Op::Delta(_) => return self.recur(node, batch),
+            Op::Route(router) => experts::route(router, &self.weights, inputs[0]),
+            Op::Experts(op) => experts::experts(op, &self.weights, inputs[0], inputs[1]),
+            Op::Activate(f) => pointwise::map(inputs[0], |x| activate(*f, x)),
+            Op::Mul => pointwise::mul(inputs[0], inputs[1]),
+            Op::Glu(unit) => pointwise::glu(*unit, inputs[0], inputs[1]),
             Op::Add => pointwise::add(inputs[0], inputs[1]),
             Op::Scale(factor) => pointwise::map(inputs[0], |x| x * factor),
             Op::Softcap(cap) => pointwise::map(inputs[0], |x| cap * (x / cap).tanh()),
@@ -168,19 +193,71 @@ impl Interpreter {
     }
 }
 
+/// An operation over a state of another kind, which no builder makes.
+fn mismatch(node: &Node) -> BackendError {
+    let what = format!("{}: the operation's state is of another kind", node.label);
+    BackendError::Unsupported { backend: "oracle", what }
+}
+
+impl Interpreter {
+    fn recur(&mut self, node: &Node, batch: &Batch) -> Result<Vec<Matrix>, BackendError> {
+        let x = |i: usize| &self.values[node.inputs[i].index()];
+        let (states, weights, memory) = (&self.graph.states, &self.weights, &mut self.memory);
+        let one = match &node.op {
+            Op::Conv(op) => match &states[op.state.index()] {
+                StateDecl::Conv(decl) => recurrent::conv(op, decl, weights, batch, x(0), memory)?,
+                _ => return Err(mismatch(node)),
+            },
+            Op::Scan(op) => match &states[op.state.index()] {
+                StateDecl::Scan(decl) => {
+                    let inputs = [x(0), x(1), x(2), x(3)];
+                    recurrent::scan(op, decl, weights, batch, inputs, memory)?
+                }
+                _ => return Err(mismatch(node)),
+            },
+            Op::Delta(op) => match &states[op.state.index()] {
+                StateDecl::Delta(decl) => {
+                    let inputs = [x(0), x(1), x(2), x(3), x(4)];
+                    recurrent::delta(op, decl, weights, batch, inputs, memory)?
+                }
+                _ => return Err(mismatch(node)),
+            },
+            _ => return Err(mismatch(node)),
+        };
+        Ok(vec![one])
+    }
+}
+
 impl Executable for Interpreter {
-    fn grow(&mut self, group: usize, pages: usize) -> Result<(), BackendError> {
-        self.pages[group] = self.pages[group].max(pages);
+    fn grow(&mut self, group: usize, blocks: usize) -> Result<(), BackendError> {
+        self.blocks[group] = self.blocks[group].max(blocks);
         Ok(())
     }
 
-    fn page_bytes(&self, group: usize) -> usize {
-        memory::page_bytes(&self.graph, &self.groups[group], &self.limits)
+    fn block_bytes(&self, group: usize) -> usize {
+        memory::block_bytes(&self.graph, &self.groups[group], &self.limits)
+    }
+
+    fn copy(&mut self, group: usize, from: u32, to: u32) -> Result<(), BackendError> {
+        self.check_block(group, from.max(to))?;
+        self.memory.copy(&self.groups[group], from, to);
+        Ok(())
+    }
+
+    fn export(&self, group: usize, block: u32, out: &mut Vec<u8>) -> Result<(), BackendError> {
+        self.check_block(group, block)?;
+        out.extend(self.memory.export(&self.graph, &self.groups[group], block));
+        Ok(())
+    }
+
+    fn import(&mut self, group: usize, block: u32, bytes: &[u8]) -> Result<(), BackendError> {
+        self.check_block(group, block)?;
+        self.memory.import(&self.graph, &self.groups[group], block, bytes)
     }
 
     fn step(&mut self, batch: &Batch, sampled: &mut Vec<Sampled>) -> Result<(), BackendError> {
         batch.check(&self.graph, &self.limits)?;
-        self.check_pages(batch)?;
+        self.check_blocks(batch)?;
         for index in 0..self.graph.nodes.len() {
             let node = self.graph.nodes[index].clone();
             let results = self.run(&node, batch)?;
@@ -212,7 +289,7 @@ impl Executable for Interpreter {
         MemoryReport {
             weights: memory::weight_bytes(&self.weights),
             arena: memory::arena_bytes(&self.graph, &self.limits),
-            pages: self.pages.iter().enumerate().map(|(g, n)| n * self.page_bytes(g)).sum(),
+            state: self.blocks.iter().enumerate().map(|(g, n)| n * self.block_bytes(g)).sum(),
         }
     }
 }

@@ -4,8 +4,9 @@
 use proptest::prelude::*;
 use tessera_formats::Bytes;
 use tessera_graph::{
-    Activation, Attend, Batch, Builder, Graph, KvType, Limits, RmsNorm, RopeSpec, Sampled, ValueId,
-    Weights,
+    Activation, Attend, Batch, Builder, Conv, Decay, Delta, Expert, ExpertUnit, Experts, GatedUnit,
+    Graph, KvType, Limits, NO_SLOT, Part, RmsNorm, RopeSpec, Router, Sampled, Save, Scan, Scoring,
+    ValueId, WeightId, Weights,
     oracle::{Interpreter, Oracle},
     random::uniform,
     testing,
@@ -48,7 +49,7 @@ pub fn weights(graph: &Graph) -> Weights {
 /// Any graph of up to 24 pieces, each of an operation or a few that often stand together.
 pub fn graph() -> impl Strategy<Value = Graph> {
     prop::collection::vec(
-        (0..10u8, any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        (0..17u8, any::<prop::sample::Index>(), any::<prop::sample::Index>()),
         1..24,
     )
     .prop_map(|pieces| {
@@ -123,7 +124,21 @@ impl Grower {
                 let h = self.linear(x, WIDTH);
                 self.b.add(other, h).unwrap()
             }
-            _ => self.attend(x),
+            9 => self.attend(x),
+            10 => {
+                let x = self.small(x);
+                self.b.activate(Activation::Relu2, x)
+            }
+            11 => {
+                let gate = self.linear(x, 1);
+                let gate = self.b.activate(Activation::Sigmoid, gate);
+                self.b.mul(other, gate).unwrap()
+            }
+            12 => self.whole_norm(x),
+            13 => self.conv(x),
+            14 => self.scan(x),
+            15 => self.delta(x),
+            _ => self.experts(x),
         };
         self.values.push(y);
     }
@@ -133,7 +148,79 @@ impl Grower {
         let v = self.linear(x, KV_WIDTH);
         let window = self.count.is_multiple_of(2).then_some(5);
         let state = self.b.kv(1, 4, window).unwrap();
-        self.b.attend(q, k, v, Attend { state, heads: 2, scale: 0.5, softcap: None }).unwrap()
+        self.b
+            .attend(q, k, v, Attend { state, heads: 2, scale: 0.5, softcap: None, sinks: None })
+            .unwrap()
+    }
+
+    /// Squares of squares would soon be infinite.
+    fn small(&mut self, x: ValueId) -> ValueId {
+        self.b.softcap(x, 3.0)
+    }
+
+    fn vector(&mut self, len: usize) -> WeightId {
+        self.count += 1;
+        self.b.vector(format!("vector{}", self.count), len).unwrap()
+    }
+
+    /// Two halves, each with its own weights.
+    fn whole_norm(&mut self, x: ValueId) -> ValueId {
+        let weight = self.vector(WIDTH);
+        self.b.rms_norm(x, RmsNorm { weight, eps: 1e-5, offset: 0.0, heads: 2 }).unwrap()
+    }
+
+    fn conv(&mut self, x: ValueId) -> ValueId {
+        self.count += 1;
+        let state = self.b.conv_state(WIDTH, 3).unwrap();
+        let weight = self.b.matrix(format!("conv{}", self.count), WIDTH, 3).unwrap();
+        let bias = Some(self.vector(WIDTH));
+        let activation = self.count.is_multiple_of(2).then_some(Activation::Silu);
+        self.b.conv(x, Conv { state, weight, bias, activation }).unwrap()
+    }
+
+    fn scan(&mut self, x: ValueId) -> ValueId {
+        let state = self.b.scan_state(4, 2, 3).unwrap();
+        let (dt, b, c) = (self.linear(x, 4), self.linear(x, 6), self.linear(x, 6));
+        let (decay, dt_bias) = (Decay::Log(self.vector(4)), self.vector(4));
+        let skip = self.count.is_multiple_of(2).then(|| self.vector(4));
+        let op = Scan { state, groups: 2, decay, dt_bias, skip, dt_limit: (0.0, 2.0) };
+        let y = self.b.scan(x, dt, b, c, op).unwrap();
+        self.small(y)
+    }
+
+    fn delta(&mut self, x: ValueId) -> ValueId {
+        let state = self.b.delta_state(2, 3, 4).unwrap();
+        let [q, k, a, b] = [3, 3, 2, 2].map(|width| self.linear(x, width));
+        let (decay, dt_bias) = (Decay::Log(self.vector(2)), self.vector(2));
+        let op = Delta { state, key_heads: 1, decay, dt_bias, eps: 1e-6 };
+        self.b.delta([q, k, x, a, b], op).unwrap()
+    }
+
+    fn experts(&mut self, x: ValueId) -> ValueId {
+        const COUNT: usize = 4;
+        let logits = self.linear(x, COUNT);
+        let bias = Some(self.vector(COUNT));
+        let gated = self.count.is_multiple_of(2);
+        let scoring = if gated { Scoring::Softmax } else { Scoring::Sigmoid };
+        let router = Router { k: 2, scoring, bias, groups: None, normalise: true, scale: 0.5 };
+        let routes = self.b.route(logits, router).unwrap();
+        let unit = match gated {
+            true => ExpertUnit::Gated(GatedUnit::Clipped { alpha: 1.7, limit: 2.0 }),
+            false => ExpertUnit::Plain(Activation::Relu2),
+        };
+        let mut part = |out: usize, inner: usize| {
+            self.count += 1;
+            let name = format!("expert{}", self.count);
+            let bias = Some(self.b.vector(format!("{name}.bias"), out).unwrap());
+            Part { weight: self.b.matrix(name, out, inner).unwrap(), bias }
+        };
+        let mut expert = |_| {
+            let gate = gated.then(|| part(5, WIDTH));
+            Expert { gate, up: part(5, WIDTH), down: part(WIDTH, 5) }
+        };
+        let experts = (0..COUNT).map(&mut expert).collect();
+        let x = self.small(x);
+        self.b.experts(x, routes, Experts { unit, experts, k: 2 }).unwrap()
     }
 
     fn finish(mut self) -> Graph {
@@ -152,16 +239,15 @@ pub fn sequences() -> [Vec<u32>; 2] {
 pub fn run(graph: &Graph, weights: Weights) -> Interpreter {
     use tessera_graph::Executable;
     let mut exe = Oracle.interpreter(graph, weights, &LIMITS).unwrap();
-    let windows: Vec<_> = graph.windows().collect();
+    let storage = testing::Storage::of(graph);
     let mut batch = Batch::default();
     for (i, tokens) in sequences().iter().enumerate() {
-        testing::push(&mut batch, tokens, 0, &windows, |page| (2 * page + i) as u32);
+        let saves = [Save { after: tokens.len() as u32, slot: i as u32 }];
+        storage.push(&mut batch, tokens, 0, (NO_SLOT, &saves), |page| (2 * page + i) as u32);
     }
     // Not all rows are wanted.
     batch.outputs.retain(|output| output.row % 3 == 1);
-    for group in 0..windows.len() {
-        exe.grow(group, 4).unwrap();
-    }
+    storage.grow(&mut exe, 4, 2);
     let mut sampled: Vec<Sampled> = Vec::new();
     exe.step(&batch, &mut sampled).unwrap();
     exe
