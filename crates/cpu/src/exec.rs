@@ -12,11 +12,11 @@ use tessera_graph::{
 
 use crate::{
     Cpu, Level,
+    blocks::{self, Blocks, Place},
     kernels::{
         attention::{GROUP, SPLIT},
         sample,
     },
-    kv::{self, Layer, Pages},
     load::{self, Loaded},
     lower::{Lower, Program, acts_bytes},
     pool::Pool,
@@ -42,7 +42,7 @@ pub(crate) struct Model {
     arena: Region,
     pub(crate) acts: Region,
     pub(crate) kv: KvType,
-    pages: Vec<Pages>,
+    blocks: Vec<Blocks>,
     pub(crate) partials: Partials,
     /// `[instructions, threads]`: how much of each instruction, or of each thread's share, has been taken.
     pub(crate) taken: Vec<AtomicUsize>,
@@ -104,15 +104,15 @@ pub(crate) fn footprint(
     limits: &Limits,
     threads: usize,
 ) -> Result<Footprint, BackendError> {
-    let (layers, pages) = kv::layout(graph, &graph.page_groups(), limits.kv)?;
-    let (capacity, dim) = Partials::size(graph, &layers, limits);
+    let (places, blocks) = blocks::layout(graph, limits.kv)?;
+    let (capacity, dim) = Partials::size(graph, &places, limits);
     Ok(Footprint {
         weights: load::Layout::plan(graph, weights)?.bytes,
         arena: plan(graph, limits).bytes
             + acts_bytes(graph, limits, usize::MAX)
             + threads * acts_bytes(graph, limits, OWN_ROWS)
             + Partials::bytes(capacity, dim),
-        pages: pages.iter().map(|group| group.bytes).collect(),
+        blocks: blocks.iter().map(|group| group.bytes).collect(),
     })
 }
 
@@ -125,11 +125,10 @@ impl Model {
         progress: &mut Progress<'_>,
     ) -> Result<Self, BackendError> {
         let plan = plan(&graph, limits);
-        let groups = graph.page_groups();
-        let (layers, pages) = kv::layout(&graph, &groups, limits.kv)?;
+        let (places, blocks) = blocks::layout(&graph, limits.kv)?;
         let arena = Region::new(plan.bytes, "intermediates")?;
         let acts = Region::new(acts_bytes(&graph, limits, usize::MAX), "activations")?;
-        let partials = Partials::new(&graph, &layers, limits)?;
+        let partials = Partials::new(&graph, &places, limits)?;
         let pool = Pool::new(cpu.threads)
             .map_err(|_| BackendError::Memory { bytes: 0, what: "threads of the pool" })?;
         let loaded = Loaded::new(&graph, weights, cpu.threads, progress)?;
@@ -138,7 +137,7 @@ impl Model {
             plan: &plan,
             limits,
             loaded: &loaded,
-            layers: &layers,
+            places: &places,
             arena: &arena,
             precise: cpu.precise,
         };
@@ -151,7 +150,7 @@ impl Model {
                 sample: sample::Scratch::new(graph.vocab()),
             })))
         };
-        let tables = limits.runs * groups.len() * (limits.context / tessera_graph::PAGE + 1);
+        let tables = limits.runs * blocks.len() * (limits.context / tessera_graph::PAGE + 1);
         Ok(Self {
             limits: limits.clone(),
             level: cpu.level,
@@ -170,7 +169,7 @@ impl Model {
             arena,
             acts,
             kv: limits.kv,
-            pages,
+            blocks,
             partials,
         })
     }
@@ -183,18 +182,13 @@ impl Model {
         }
         self.addresses.clear();
         self.addresses.resize(batch.pages.len(), std::ptr::null_mut());
+        let groups = self.graph.windows().count();
         for run in &batch.runs {
-            for (group, pages) in self.pages.iter().enumerate() {
+            for (group, pages) in self.blocks[..groups].iter().enumerate() {
                 let (start, len) = batch.tables[run.tables as usize + group];
                 for i in start as usize..(start + len) as usize {
-                    let page = batch.pages[i];
-                    if page != NO_PAGE {
-                        self.addresses[i] = pages.address(page).ok_or_else(|| {
-                            BackendError::Batch(format!(
-                                "page {page} of group {group}; {} exist",
-                                pages.len()
-                            ))
-                        })?;
+                    if batch.pages[i] != NO_PAGE {
+                        self.addresses[i] = pages.address(batch.pages[i])?;
                     }
                 }
             }
@@ -208,8 +202,8 @@ impl Model {
 
 impl Partials {
     /// Splits in all, and elements of one.
-    fn size(graph: &Graph, layers: &[Layer], limits: &Limits) -> (usize, usize) {
-        let dim = layers.iter().map(|l| l.dim).max().unwrap_or(0);
+    fn size(graph: &Graph, places: &[Place], limits: &Limits) -> (usize, usize) {
+        let dim = places.iter().filter_map(Place::kv).map(|l| l.dim).max().unwrap_or(0);
         let heads = graph.nodes.iter().map(|n| match &n.op {
             Op::Attend(a) => a.heads,
             _ => 0,
@@ -222,8 +216,8 @@ impl Partials {
         capacity * (dim + 2) * size_of::<f32>()
     }
 
-    fn new(graph: &Graph, layers: &[Layer], limits: &Limits) -> Result<Self, BackendError> {
-        let (capacity, dim) = Self::size(graph, layers, limits);
+    fn new(graph: &Graph, places: &[Place], limits: &Limits) -> Result<Self, BackendError> {
+        let (capacity, dim) = Self::size(graph, places, limits);
         let region = Region::new(Self::bytes(capacity, dim), "attention splits")?;
         Ok(Self {
             values: region.at(0).cast(),
@@ -235,16 +229,35 @@ impl Partials {
     }
 }
 
+fn no_group(group: usize) -> BackendError {
+    BackendError::Batch(format!("no group {group} of pages or slots"))
+}
+
+impl Model {
+    fn group_mut(&mut self, group: usize) -> Result<&mut Blocks, BackendError> {
+        self.blocks.get_mut(group).ok_or_else(|| no_group(group))
+    }
+}
+
 impl Executable for Model {
-    fn grow(&mut self, group: usize, pages: usize) -> Result<(), BackendError> {
-        match self.pages.get_mut(group) {
-            Some(group) => group.grow(pages),
-            None => Err(BackendError::Batch(format!("no page group {group}"))),
-        }
+    fn grow(&mut self, group: usize, blocks: usize) -> Result<(), BackendError> {
+        self.group_mut(group)?.grow(blocks)
     }
 
-    fn page_bytes(&self, group: usize) -> usize {
-        self.pages.get(group).map_or(0, |g| g.bytes)
+    fn block_bytes(&self, group: usize) -> usize {
+        self.blocks.get(group).map_or(0, |g| g.bytes)
+    }
+
+    fn copy(&mut self, group: usize, from: u32, to: u32) -> Result<(), BackendError> {
+        self.group_mut(group)?.copy(from, to)
+    }
+
+    fn export(&self, group: usize, block: u32, out: &mut Vec<u8>) -> Result<(), BackendError> {
+        self.blocks.get(group).ok_or_else(|| no_group(group))?.export(block, out)
+    }
+
+    fn import(&mut self, group: usize, block: u32, bytes: &[u8]) -> Result<(), BackendError> {
+        self.group_mut(group)?.import(block, bytes)
     }
 
     fn step(&mut self, batch: &Batch, sampled: &mut Vec<Sampled>) -> Result<(), BackendError> {
@@ -271,7 +284,7 @@ impl Executable for Model {
                 + self.acts.len()
                 + self.partials.region.len()
                 + self.pool.threads() * acts_bytes(&self.graph, &self.limits, OWN_ROWS),
-            pages: self.pages.iter().map(|g| g.bytes * g.len()).sum(),
+            state: self.blocks.iter().map(|g| g.bytes * g.len()).sum(),
         }
     }
 }

@@ -4,12 +4,11 @@
 //! vector holds 16 positions and scores need no horizontal sums, and a block of values `[PAGE][dim]`. `dim` is
 //! `head_dim` rounded up to 16. (Bfloat16 goes by pairs: see [`Element`].)
 
-use tessera_graph::{BackendError, Graph, KvType, PAGE, PageGroup, StateId};
+use tessera_graph::{KvType, PAGE};
 
 use crate::{
     isa::{Isa, Kernel, LANES},
-    kernels::{attention::WIDEST, math::load_some},
-    region::Region,
+    kernels::math::load_some,
 };
 
 /// Where a layer's keys and values are in its group's pages.
@@ -36,76 +35,6 @@ impl Layer {
     pub fn keys(&self, page: *mut u8, head: usize, kv: KvType) -> *mut u8 {
         page.wrapping_add(self.offset + 2 * head * self.block_bytes(kv))
     }
-}
-
-/// The pages of one group.
-pub(crate) struct Pages {
-    /// Bytes of a page.
-    pub bytes: usize,
-    slabs: Vec<Region>,
-    addresses: Vec<*mut u8>,
-}
-
-// SAFETY: the addresses point into the slabs beside them.
-unsafe impl Send for Pages {}
-
-impl Pages {
-    /// Makes at least `pages` pages available; their memory is taken as it is touched.
-    pub fn grow(&mut self, pages: usize) -> Result<(), BackendError> {
-        let more = pages.saturating_sub(self.addresses.len());
-        if more == 0 {
-            return Ok(());
-        }
-        let what = "key and value pages";
-        let bytes =
-            more.checked_mul(self.bytes).ok_or(BackendError::Memory { bytes: usize::MAX, what })?;
-        let slab = Region::new(bytes, what)?;
-        self.addresses.extend((0..more).map(|i| slab.at(i * self.bytes)));
-        self.slabs.push(slab);
-        Ok(())
-    }
-
-    /// Pages available.
-    pub fn len(&self) -> usize {
-        self.addresses.len()
-    }
-
-    /// Address of a page.
-    pub fn address(&self, page: u32) -> Option<*mut u8> {
-        self.addresses.get(page as usize).copied()
-    }
-}
-
-/// Lays the graph's states out in pages.
-pub(crate) fn layout(
-    graph: &Graph,
-    groups: &[PageGroup],
-    kv: KvType,
-) -> Result<(Vec<Layer>, Vec<Pages>), BackendError> {
-    let mut layers: Vec<Option<Layer>> = vec![None; graph.states.len()];
-    let mut pages = Vec::new();
-    for (group, g) in groups.iter().enumerate() {
-        let mut offset = 0;
-        for &StateId(id) in &g.states {
-            let decl = &graph.states[id as usize];
-            if decl.head_dim > WIDEST {
-                let what = format!("heads of {}; {WIDEST} is the limit", decl.head_dim);
-                return Err(BackendError::Unsupported { backend: "cpu", what });
-            }
-            let layer = Layer {
-                group,
-                offset,
-                kv_heads: decl.kv_heads,
-                head_dim: decl.head_dim,
-                dim: decl.head_dim.next_multiple_of(LANES),
-                window: decl.window,
-            };
-            offset += 2 * decl.kv_heads * layer.block_bytes(kv);
-            layers[id as usize] = Some(layer);
-        }
-        pages.push(Pages { bytes: offset, slabs: Vec::new(), addresses: Vec::new() });
-    }
-    Ok((layers.into_iter().flatten().collect(), pages))
 }
 
 /// How keys and values are stored, and multiplied with.

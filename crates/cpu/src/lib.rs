@@ -10,6 +10,7 @@
 //! batch, and however many threads run. They do differ between instruction sets, by rounding.
 
 mod attend;
+mod blocks;
 mod exec;
 mod isa;
 mod kernels;

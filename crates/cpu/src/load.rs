@@ -9,7 +9,7 @@ use std::{
 };
 
 use tessera_graph::{BackendError, Graph, Op, Progress, WeightId, Weights, unwatched};
-use tessera_quant::Weight;
+use tessera_quant::{RowOrder, Weight};
 
 use crate::{
     isa::LANES,
@@ -225,8 +225,11 @@ fn pack(
 }
 
 /// Gives back the mapped bytes of rows that have been read (their share of the codes; order within
-/// a matrix hardly matters, since a dropped page is read again at need).
+/// a matrix hardly matters, since a dropped page is read again at need). Stripes share their pages with others.
 fn release(weight: &Weight, first: usize, last: usize) {
+    if matches!(weight.order, RowOrder::Striped { .. }) {
+        return;
+    }
     let row = weight.codes.len() / weight.rows.max(1);
     if let Some(bytes) = weight.codes.slice(first * row, (last - first) * row) {
         bytes.release();

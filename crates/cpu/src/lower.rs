@@ -1,11 +1,12 @@
 //! From a graph to instructions with addresses: what each thread runs, and where they must meet.
 
 use tessera_graph::{
-    Activation, Attend, BackendError, Epilogue, Graph, Limits, Linear, Node, Op, Plan, RmsNorm,
-    RopeSpec, Rows, ValueId,
+    Activation, Attend, BackendError, Epilogue, GatedUnit, Graph, Limits, Linear, Node, Op, Plan,
+    RmsNorm, RopeSpec, Rows, StateId, ValueId,
 };
 
 use crate::{
+    blocks::Place,
     kernels::{acts::Acts, matmul::Product, rows::Norm},
     kv::Layer,
     load::Loaded,
@@ -90,12 +91,22 @@ pub(crate) enum Work {
     Product {
         parts: Vec<Part>,
         residual: Option<Slot>,
-        gate: Option<Activation>,
+        gate: Option<GatedUnit>,
         /// What has been prepared.
         x: Slot,
     },
     Glu {
+        unit: GatedUnit,
+        a: Slot,
+        b: Slot,
+        out: Slot,
+    },
+    Activate {
         activation: Activation,
+        x: Slot,
+        out: Slot,
+    },
+    Mul {
         a: Slot,
         b: Slot,
         out: Slot,
@@ -171,7 +182,7 @@ pub(crate) struct Lower<'a> {
     pub plan: &'a Plan,
     pub limits: &'a Limits,
     pub loaded: &'a Loaded,
-    pub layers: &'a [Layer],
+    pub places: &'a [Place],
     pub arena: &'a Region,
     pub precise: bool,
 }
@@ -199,8 +210,15 @@ impl Lower<'_> {
         Ok(Slot { p: self.arena.at(offset).cast(), width: value.width, rows: value.rows })
     }
 
+    fn layer(&self, state: StateId) -> Result<Layer, BackendError> {
+        let layer = self.places[state.index()].kv().copied();
+        layer.ok_or_else(|| unsupported(format!("attention over {state}, which has no pages")))
+    }
+
     fn norm(&self, norm: &RmsNorm, width: usize) -> Result<Norm, BackendError> {
+        let whole = self.graph.weights[norm.weight.index()].shape[1] == width;
         Ok(Norm {
+            weight_step: if whole { width / norm.heads } else { 0 },
             x: std::ptr::null(),
             out: std::ptr::null_mut(),
             weight: self.loaded.vector(norm.weight)?,
@@ -223,20 +241,28 @@ impl Lower<'_> {
             Op::Linear(linear) => return self.linear(linear, node, work),
             Op::RopeTable(spec) => Work::RopeTable { spec: spec.clone(), out: out()? },
             Op::Rope { heads } => Work::Rope { x: x(0)?, table: x(1)?, out: out()?, heads: *heads },
+            Op::Attend(op) if op.sinks.is_some() => {
+                return Err(unsupported(format!("{}: attention sinks", node.label)));
+            }
             Op::Attend(op) => {
-                let layer = self.layers[op.state.index()];
+                let layer = self.layer(op.state)?;
                 work.push(Work::Keep { layer, k: x(1)?, v: x(2)? });
                 work.push(Work::Attend { layer, op: op.clone(), q: x(0)?, out: out()? });
                 Work::Join { layer, heads: op.heads, out: out()? }
             }
-            Op::Glu(activation) => {
-                Work::Glu { activation: *activation, a: x(0)?, b: x(1)?, out: out()? }
+            Op::Glu(unit) => Work::Glu { unit: *unit, a: x(0)?, b: x(1)?, out: out()? },
+            Op::Activate(activation) => {
+                Work::Activate { activation: *activation, x: x(0)?, out: out()? }
             }
+            Op::Mul => Work::Mul { a: x(0)?, b: x(1)?, out: out()? },
             Op::Add => Work::Add { a: x(0)?, b: x(1)?, out: out()? },
             Op::Scale(factor) => Work::Scale { factor: *factor, x: x(0)?, out: out()? },
             Op::Softcap(cap) => Work::Softcap { cap: *cap, x: x(0)?, out: out()? },
             Op::Select => Work::Select { x: x(0)?, out: out()? },
             Op::Sample => Work::Sample { logits: x(0)? },
+            Op::Conv(_) | Op::Scan(_) | Op::Delta(_) | Op::Route(_) | Op::Experts(_) => {
+                return Err(unsupported(format!("{}: not implemented", node.label)));
+            }
         };
         work.push(last);
         Ok(())
@@ -250,7 +276,7 @@ impl Lower<'_> {
     ) -> Result<(), BackendError> {
         let x = self.slot(node.inputs[0])?;
         let gate = match linear.epilogue {
-            Epilogue::Glu(activation) => Some(activation),
+            Epilogue::Glu(unit) => Some(unit),
             _ => None,
         };
         let mut parts = Vec::with_capacity(linear.parts.len());
@@ -287,11 +313,12 @@ impl Work {
             Self::Embed { out, .. } | Self::RopeTable { out, .. } => (out.rows, vec![], Some(*out)),
             Self::Norm { x, out, .. }
             | Self::Scale { x, out, .. }
-            | Self::Softcap { x, out, .. } => (out.rows, vec![*x], Some(*out)),
+            | Self::Softcap { x, out, .. }
+            | Self::Activate { x, out, .. } => (out.rows, vec![*x], Some(*out)),
             Self::Rope { x, table, out, .. } => (out.rows, vec![*x, *table], Some(*out)),
             Self::Keep { k, v, .. } => (k.rows, vec![*k, *v], None),
             Self::Prepare { x, .. } => (x.rows, vec![*x], None),
-            Self::Glu { a, b, out, .. } | Self::Add { a, b, out } => {
+            Self::Glu { a, b, out, .. } | Self::Add { a, b, out } | Self::Mul { a, b, out } => {
                 (out.rows, vec![*a, *b], Some(*out))
             }
             Self::Attend { .. }

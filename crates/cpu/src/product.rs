@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use tessera_graph::Activation;
+use tessera_graph::GatedUnit;
 
 use crate::{
     isa::prefetch,
@@ -27,7 +27,7 @@ const WARM_BYTES: usize = 16 << 10;
 const FEW_ROWS: usize = 8;
 
 /// The parts whose tiles are divided (the two of a gated unit go together, tile by tile).
-fn divided(parts: &[Part], gate: Option<Activation>) -> &[Part] {
+fn divided(parts: &[Part], gate: Option<GatedUnit>) -> &[Part] {
     if gate.is_some() { &parts[..1] } else { parts }
 }
 
@@ -50,7 +50,7 @@ pub(crate) unsafe fn run(
     step: &Step<'_>,
     parts: &[Part],
     residual: Option<&Slot>,
-    gate: Option<Activation>,
+    gate: Option<GatedUnit>,
     acts: &Acts,
     rows: usize,
     index: usize,
@@ -82,7 +82,7 @@ unsafe fn tiles(
     step: &Step<'_>,
     parts: &[Part],
     residual: Option<&Slot>,
-    gate: Option<Activation>,
+    gate: Option<GatedUnit>,
     acts: &Acts,
     rows: usize,
     range: Range<usize>,
@@ -93,9 +93,9 @@ unsafe fn tiles(
         // SAFETY: passed on.
         unsafe { product.run(step.model.level, step.model.precise, first, last) };
     };
-    if let (Some(activation), [gate, up]) = (gate, parts) {
+    if let (Some(unit), [gate, up]) = (gate, parts) {
         run(gate, range.start, range.end, Finish::Store);
-        run(up, range.start, range.end, Finish::Gate(activation));
+        run(up, range.start, range.end, Finish::Gate(unit));
         return;
     }
     let mut before = 0;

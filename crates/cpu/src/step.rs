@@ -162,9 +162,21 @@ impl<'a> Step<'a> {
                         thread,
                     )
                 }
-                Work::Glu { activation, a, b, out } => {
-                    self.map(out, thread, a, b, || Pointwise::Glu(*activation))
+                Work::Glu { unit, a, b, out } => {
+                    self.map(out, thread, a, b, || Pointwise::Glu(*unit))
                 }
+                Work::Activate { activation, x, out } => {
+                    self.map(out, thread, x, x, || Pointwise::Activate(*activation))
+                }
+                // one factor for a row, or one for each element
+                Work::Mul { a, b, out } if b.width < a.width => {
+                    for row in self.mine(out.rows, thread) {
+                        let function = Pointwise::Scale(*b.row(row));
+                        let (a, out, n) = (a.row(row), out.row(row), out.width);
+                        level.run(Map { function, a, b: a, out, n });
+                    }
+                }
+                Work::Mul { a, b, out } => self.map(out, thread, a, b, || Pointwise::Mul),
                 Work::Add { a, b, out } => self.map(out, thread, a, b, || Pointwise::Add),
                 Work::Scale { factor, x, out } => {
                     self.map(out, thread, x, x, || Pointwise::Scale(*factor))

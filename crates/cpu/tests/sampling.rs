@@ -7,8 +7,8 @@ use std::sync::Arc;
 use common::{Noise, cpu, limits};
 use tessera_cpu::Level;
 use tessera_graph::{
-    Backend, Batch, Builder, Executable, Graph, KvType, Output, Run, Sampled, Sampling, TokenCount,
-    Weights, oracle::Oracle,
+    Backend, Batch, Builder, Executable, Graph, KvType, NO_SLOT, Output, Run, Sampled, Sampling,
+    TokenCount, Weights, oracle::Oracle,
 };
 use tessera_quant::{Float, Packing, encode::encode};
 
@@ -50,7 +50,7 @@ fn draw(
     batch.history.extend_from_slice(history);
     for row in 0..ROWS as u32 {
         batch.tokens.push(row);
-        batch.runs.push(Run { row, len: 1, position: 0, tables: 0 });
+        batch.runs.push(Run { row, len: 1, position: 0, tables: 0, slot: NO_SLOT, saves: (0, 0) });
         let history = (0, history.len() as u32);
         batch.outputs.push(Output { row, sampling: Some(sampling.clone()), position, history });
     }
@@ -145,7 +145,14 @@ fn logits_that_are_not_finite_fail_alone() {
         let mut batch = Batch::default();
         for row in 0..3 {
             batch.tokens.push(row);
-            batch.runs.push(Run { row, len: 1, position: 0, tables: 0 });
+            batch.runs.push(Run {
+                row,
+                len: 1,
+                position: 0,
+                tables: 0,
+                slot: NO_SLOT,
+                saves: (0, 0),
+            });
             let sampling = Some(Arc::new(Sampling { temperature: 1.0, ..Sampling::default() }));
             batch.outputs.push(Output { row, sampling, position: 1, history: (0, 0) });
         }

@@ -106,8 +106,7 @@ fn describe(graph: &Graph, op: &Op) -> String {
         Op::RopeTable(spec) => format!("rope_table of {}", 2 * spec.frequencies.len()),
         Op::Rope { heads } => format!("rope of {heads} heads"),
         Op::Attend(attend) => {
-            let mut text =
-                format!("attend {} of {}", attend.heads, remembered(graph, attend.state));
+            let mut text = format!("attend {}/{}", attend.heads, remembered(graph, attend.state));
             if let Some(cap) = attend.softcap {
                 text += &format!(", cap {cap}");
             }

@@ -28,7 +28,14 @@ impl<'a> Binder<'a> {
         let [rows, cols] = decl.shape;
         let stored = self.names.stored(&decl.name);
         let whole = self.whole(&stored, cols)?;
-        let expected = [decl.slice.map_or(rows, |slice| slice.of), cols];
+        let of = decl.slice.map(|slice| slice.of);
+        if let (Some(slice), [1, of]) = (decl.slice, [whole.rows, whole.cols])
+            && rows == 1
+            && slice.of == of
+        {
+            return pick(&whole, cols, |i| slice.stored(i)).map_err(|source| self.quant(source));
+        }
+        let expected = [of.unwrap_or(rows), cols];
         if [whole.rows, whole.cols] != expected {
             let found = [whole.rows, whole.cols];
             return Err(Error::Shape { path: self.path(), tensor: stored, found, expected });
@@ -39,6 +46,9 @@ impl<'a> Binder<'a> {
             None => Ok(whole),
         };
         let part = whole.and_then(|whole| match decl.slice {
+            Some(slice) if slice.stripe < rows => {
+                whole.stripes(slice.first, slice.stripe, slice.stride, rows)
+            }
             Some(slice) => whole.slice_rows(slice.first, rows),
             None => Ok(whole),
         });
@@ -109,27 +119,26 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// A bias whose elements are stored like the rows of a [`RowOrder::Paired`] matrix, in plain order. It
-/// is the one thing that is copied: a vector has no rows to be read in another order.
+/// A bias whose elements are stored like the rows of a [`RowOrder::Paired`] matrix, in plain order.
 fn unpair_vector(stored: &Weight, heads: usize) -> tessera_quant::Result<Weight> {
+    // As a column, the elements are rows.
+    let column = Weight { rows: stored.cols, cols: 1, ..stored.clone() };
+    let column = column.with_order(RowOrder::Paired { heads })?;
+    pick(stored, stored.cols, |i| column.stored_row(i))
+}
+
+/// `len` elements of a stored vector. They are copied: a vector has no rows to be read in another order.
+fn pick(stored: &Weight, len: usize, at: impl Fn(usize) -> usize) -> tessera_quant::Result<Weight> {
     let mut values = vec![0.0; stored.cols];
     stored.decode_row(0, &mut values);
-    // As a column, the elements are rows.
-    let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let column = Weight {
+    let bytes: Vec<u8> = (0..len).flat_map(|i| values[at(i)].to_le_bytes()).collect();
+    Ok(Weight {
         packing: Packing::Dense(Float::F32),
-        rows: stored.cols,
-        cols: 1,
+        rows: 1,
+        cols: len,
         codes: Bytes::from(bytes),
         scales: None,
         biases: None,
         order: RowOrder::Plain,
-    };
-    let column = column.with_order(RowOrder::Paired { heads })?;
-    let mut bytes = Vec::with_capacity(4 * stored.cols);
-    for row in 0..column.rows {
-        bytes.extend_from_slice(&values[column.stored_row(row)].to_le_bytes());
-    }
-    let order = RowOrder::Plain;
-    Ok(Weight { rows: 1, cols: stored.cols, codes: Bytes::from(bytes), order, ..column })
+    })
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tessera_formats::{Checkpoint, Config};
-use tessera_graph::{Graph, KvType, Weights, print};
+use tessera_graph::{Graph, KvType, StateDecl, Weights, print};
 
 use crate::{Result, blocks::Sizes, source::Source};
 
@@ -36,6 +36,8 @@ pub struct Info {
     /// Elements remembered for each token by layers with a window, and how many positions that
     /// window has: `(window, elements)`.
     pub kv_windows: Vec<(usize, usize)>,
+    /// Elements of the recurrent states of a sequence, however long it is.
+    pub recurrent_elements: usize,
     /// Token ids that end an answer, by the configurations' word (the tokenizer and the template may
     /// know more).
     pub stop_ids: Vec<u32>,
@@ -66,7 +68,7 @@ impl Info {
         weights: &Weights,
     ) -> Result<Self> {
         let (mut kv_elements, mut windows) = (0, BTreeMap::new());
-        for state in &graph.states {
+        for state in graph.states.iter().filter_map(StateDecl::kv) {
             let elements = 2 * state.kv_heads * state.head_dim;
             match state.window {
                 None => kv_elements += elements,
@@ -87,16 +89,18 @@ impl Info {
             bytes: packings.iter().map(|p| p.bytes).sum(),
             kv_elements,
             kv_windows: windows.into_iter().collect(),
+            recurrent_elements: graph.states.iter().map(StateDecl::slot_len).sum(),
             stop_ids: stop_ids(checkpoint, &source.config)?,
             packings,
         })
     }
 
-    /// Bytes remembered for a sequence of `tokens` tokens.
+    /// Bytes remembered for a sequence of `tokens` tokens: keys and values in `kv`, recurrent states in f32.
     pub fn kv_bytes(&self, tokens: usize, kv: KvType) -> usize {
         let windows =
             self.kv_windows.iter().map(|&(window, elements)| tokens.min(window) * elements);
         (tokens * self.kv_elements + windows.sum::<usize>()) * kv.bytes()
+            + self.recurrent_elements * size_of::<f32>()
     }
 
     /// Bytes each further token takes, before any window is full.

@@ -116,10 +116,10 @@ fn the_footprint_is_what_is_held() {
                 )
                 .unwrap();
             let held = exec.memory();
-            let pages = (0..told.pages.len()).map(|group| exec.page_bytes(group)).collect();
-            let held = Footprint { weights: held.weights, arena: held.arena, pages };
+            let blocks = (0..told.blocks.len()).map(|group| exec.block_bytes(group)).collect();
+            let held = Footprint { weights: held.weights, arena: held.arena, blocks };
             assert_eq!(told, held, "{case} on {} for {context}", backend.name());
-            assert_eq!(told.pages.len(), bound.graph.page_groups().len());
+            assert_eq!(told.blocks.len(), bound.graph.groups().len());
         }
         // The processor computes in more than the plan's intermediates: what `show` used to leave out.
         let limits = Limits { tokens: 37, outputs: 3, runs: 2, context: 5000, kv: KvType::F16 };

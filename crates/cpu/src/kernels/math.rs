@@ -2,7 +2,7 @@
 
 use std::f32::consts::{LN_2, LOG2_E};
 
-use tessera_graph::Activation;
+use tessera_graph::{Activation, GatedUnit};
 
 use crate::isa::{Isa, LANES};
 
@@ -82,6 +82,40 @@ pub(super) unsafe fn tanh<S: Isa>(x: S::F) -> S::F {
     }
 }
 
+/// A gated unit.
+///
+/// # Safety
+/// The machine has `S`.
+#[inline(always)]
+pub(super) unsafe fn gated<S: Isa>(unit: GatedUnit, gate: S::F, up: S::F) -> S::F {
+    // SAFETY: the caller vouches for the machine.
+    unsafe {
+        match unit {
+            GatedUnit::Of(activation) => S::mul(activate::<S>(activation, gate), up),
+            GatedUnit::Clipped { alpha, limit } => {
+                let gate = S::min(gate, S::splat(limit));
+                let up = S::min(S::max(up, S::splat(-limit)), S::splat(limit));
+                let sigmoid = sigmoid::<S>(S::mul(gate, S::splat(alpha)));
+                S::mul(S::mul(gate, sigmoid), S::add(up, S::splat(1.0)))
+            }
+        }
+    }
+}
+
+/// `1 / (1 + e^-x)`.
+///
+/// # Safety
+/// The machine has `S`.
+#[inline(always)]
+unsafe fn sigmoid<S: Isa>(x: S::F) -> S::F {
+    // SAFETY: the caller vouches for the machine.
+    unsafe {
+        // clamped: the sigmoid of less is no different from zero beside what it multiplies
+        let power = S::min(S::mul(x, S::splat(-LOG2_E)), S::splat(120.0));
+        S::reciprocal(S::add(S::splat(1.0), exp2::<S>(power)))
+    }
+}
+
 /// An activation function.
 ///
 /// # Safety
@@ -92,10 +126,11 @@ pub(super) unsafe fn activate<S: Isa>(activation: Activation, x: S::F) -> S::F {
     unsafe {
         let one = S::splat(1.0);
         match activation {
-            Activation::Silu => {
-                // clamped: the sigmoid of less is no different from zero beside x
-                let power = S::min(S::mul(x, S::splat(-LOG2_E)), S::splat(120.0));
-                S::mul(x, S::reciprocal(S::add(one, exp2::<S>(power))))
+            Activation::Silu => S::mul(x, sigmoid::<S>(x)),
+            Activation::Sigmoid => sigmoid::<S>(x),
+            Activation::Relu2 => {
+                let x = S::max(x, S::splat(0.0));
+                S::mul(x, x)
             }
             Activation::GeluTanh => {
                 let cube = S::mul(S::mul(x, x), x);

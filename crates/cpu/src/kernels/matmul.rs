@@ -1,13 +1,13 @@
 //! Matrix products over a range of tiles, with what follows the product.
 
-use tessera_graph::Activation;
+use tessera_graph::GatedUnit;
 use tessera_quant::{Codes, Float};
 
 use super::{
     acts::Acts,
     codes::{Bits, E4m3, Table, Unpack},
     dot::{BF16, Dense, Dot, Exact, F16, F32, Int, ROW_BLOCK},
-    math::{activate, load_some, store_some},
+    math::{gated, load_some, store_some},
 };
 use crate::{
     isa::{Isa, Kernel, LANES, Level},
@@ -21,8 +21,8 @@ pub(crate) enum Finish {
     Store,
     /// Add the row at this address, of the same width as the output.
     Add(*const f32),
-    /// Store `activation(what is stored there already) * product`.
-    Gate(Activation),
+    /// Store the unit of what is stored there already, its gate, and the product.
+    Gate(GatedUnit),
 }
 
 /// One matrix applied to prepared activations.
@@ -195,9 +195,9 @@ impl<D: Dot> Range<'_, D> {
                 match p.finish {
                     Finish::Store => {}
                     Finish::Add(other) => y = S::add(y, load_some::<S>(other.add(at), n)),
-                    Finish::Gate(activation) => {
+                    Finish::Gate(unit) => {
                         let gate = load_some::<S>(p.out.add(at), n);
-                        y = S::mul(activate::<S>(activation, gate), y);
+                        y = gated::<S>(unit, gate, y);
                     }
                 }
                 store_some::<S>(p.out.add(at), y, n);

@@ -1,11 +1,11 @@
 //! Computations on one row at a time: norms, rotary embedding, pointwise functions, preparation of
 //! activations.
 
-use tessera_graph::Activation;
+use tessera_graph::{Activation, GatedUnit};
 
 use super::{
     acts::Acts,
-    math::{activate, load_some, map, store_some, tanh},
+    math::{activate, gated, load_some, map, store_some, tanh},
 };
 use crate::isa::{Isa, Kernel, LANES};
 
@@ -16,6 +16,8 @@ pub(crate) struct Norm {
     pub out: *mut f32,
     /// `[len]`, the graph's offset already added.
     pub weight: *const f32,
+    /// Elements from one head's weight to the next's; 0 where they share one.
+    pub weight_step: usize,
     pub eps: f32,
     pub heads: usize,
     /// Elements of a head.
@@ -27,11 +29,12 @@ impl Kernel for Norm {
 
     #[inline(always)]
     unsafe fn run<S: Isa>(self) {
-        let Self { x, out, weight, eps, heads, len } = self;
-        // SAFETY: the row has `heads * len` elements, the weight `len`.
+        let Self { x, out, weight, weight_step, eps, heads, len } = self;
+        // SAFETY: the row has `heads * len` elements, the weight `len` from each step.
         unsafe {
             for h in 0..heads {
                 let (x, out) = (x.add(h * len), out.add(h * len));
+                let weight = weight.add(h * weight_step);
                 // two sums in turn, so that additions overlap
                 let mut squares = [S::splat(0.0); 2];
                 for (n, i) in (0..len).step_by(LANES).enumerate() {
@@ -139,10 +142,14 @@ impl Kernel for Rope {
 
 /// Pointwise functions of one or two rows.
 pub(crate) enum Pointwise {
-    /// `activation(a) * b`.
-    Glu(Activation),
+    /// The unit of gate `a` and `b`.
+    Glu(GatedUnit),
     /// `a + b`.
     Add,
+    /// `a * b`.
+    Mul,
+    /// `activation(a)`.
+    Activate(Activation),
     /// `a * factor`.
     Scale(f32),
     /// `cap * tanh(a / cap)`.
@@ -169,8 +176,10 @@ impl Kernel for Map {
         unsafe {
             let b = |i: usize| load_some::<S>(b.add(i), LANES.min(n - i));
             match function {
-                Pointwise::Glu(f) => map::<S>(a, out, n, |i, a| S::mul(activate::<S>(f, a), b(i))),
+                Pointwise::Glu(unit) => map::<S>(a, out, n, |i, a| gated::<S>(unit, a, b(i))),
                 Pointwise::Add => map::<S>(a, out, n, |i, a| S::add(a, b(i))),
+                Pointwise::Mul => map::<S>(a, out, n, |i, a| S::mul(a, b(i))),
+                Pointwise::Activate(f) => map::<S>(a, out, n, |_, a| activate::<S>(f, a)),
                 Pointwise::Scale(factor) => map::<S>(a, out, n, |_, a| S::mul(a, S::splat(factor))),
                 Pointwise::Softcap(cap) => map::<S>(a, out, n, |_, a| {
                     S::mul(S::splat(cap), tanh::<S>(S::div(a, S::splat(cap))))

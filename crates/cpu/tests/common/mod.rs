@@ -105,7 +105,7 @@ fn graph(s: &Shape) -> Graph {
         let q = b.rope(q, rope, s.heads).unwrap();
         let k = b.rope(k, rope, s.kv_heads).unwrap();
         let scale = (s.head_dim as f32).powf(-0.5) * 2.0;
-        let op = Attend { state, heads: s.heads, scale, softcap: s.softcap };
+        let op = Attend { state, heads: s.heads, scale, softcap: s.softcap, sinks: None };
         let a = b.attend(q, k, v, op).unwrap();
         let w = b.matrix(name("o"), s.hidden, s.heads * s.head_dim).unwrap();
         let a = b.linear(a, w, None).unwrap();

@@ -75,7 +75,7 @@ impl Attention {
         let q = b.rope(q, self.rope, heads)?;
         let k = b.rope(k, self.rope, kv_heads)?;
         let state = b.kv(kv_heads, head_dim, self.window)?;
-        let attend = Attend { state, heads, scale: self.scale, softcap: self.softcap };
+        let attend = Attend { state, heads, scale: self.scale, softcap: self.softcap, sinks: None };
         let y = b.attend(q, k, v, attend)?;
         let matrix = b.matrix(format!("{prefix}.o_proj.weight"), hidden, width)?;
         let bias = bias(b, self.output_bias, prefix, "o_proj", hidden)?;

@@ -124,13 +124,20 @@ fn wrong_type(tensor: &Tensor, expected: &'static str) -> Error {
     Error::Dtype { tensor: tensor.name.clone(), dtype: tensor.dtype, expected }
 }
 
-/// `[rows, cols]` of a matrix or vector without zero dimensions.
+/// `[rows, cols]` of a matrix or vector without zero dimensions. A stack of matrices is one matrix with the
+/// rows of all; the kernels of a depthwise convolution, of which some files have `[channels, 1, kernel]` and
+/// others `[channels, kernel, 1]`, are a row each.
 fn matrix_shape(tensor: &Tensor) -> Result<[usize; 2]> {
-    match tensor.shape[..] {
-        [len] if len > 0 => Ok([1, len]),
-        [rows, cols] if rows > 0 && cols > 0 => Ok([rows, cols]),
-        _ => Err(Error::Shape { tensor: tensor.name.clone(), shape: tensor.shape.clone() }),
-    }
+    let shape = match tensor.shape[..] {
+        [len] => Some([1, len]),
+        [rows, cols] => Some([rows, cols]),
+        [rows, cols, 1] => Some([rows, cols]),
+        [stack, rows, cols] => stack.checked_mul(rows).map(|rows| [rows, cols]),
+        _ => None,
+    };
+    shape
+        .filter(|&[rows, cols]| rows > 0 && cols > 0)
+        .ok_or_else(|| Error::Shape { tensor: tensor.name.clone(), shape: tensor.shape.clone() })
 }
 
 fn check_length(tensor: &Tensor) -> Result<()> {
@@ -146,7 +153,7 @@ fn check_length(tensor: &Tensor) -> Result<()> {
 }
 
 fn check_companion(tensor: &Tensor, rows: usize, groups: usize) -> Result<()> {
-    if tensor.shape != [rows, groups] {
+    if matrix_shape(tensor)? != [rows, groups] {
         return Err(Error::Companion {
             tensor: tensor.name.clone(),
             shape: tensor.shape.clone(),

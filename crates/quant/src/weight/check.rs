@@ -24,7 +24,7 @@ impl Weight {
                 && companion(&self.scales, row, scales)
                 && companion(&self.biases, row, biases)
         };
-        match (0..self.rows).find(|&row| !finite(row)) {
+        match (0..self.rows).map(|row| self.stored_row(row)).find(|&row| !finite(row)) {
             Some(row) => Err(Error::NotFinite { tensor: tensor.to_owned(), row }),
             None => Ok(()),
         }

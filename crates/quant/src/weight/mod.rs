@@ -38,10 +38,10 @@ impl Weight {
         self.packing.form()
     }
 
-    /// Bytes of everything stored: codes, scales and biases.
+    /// Bytes of everything stored for its rows: codes, scales and biases.
     pub fn bytes(&self) -> usize {
-        let companion = |b: &Option<Bytes>| b.as_ref().map_or(0, |b| b.len());
-        self.codes.len() + companion(&self.scales) + companion(&self.biases)
+        let (codes, scales, biases) = self.row_bytes();
+        self.rows * (codes + scales + biases)
     }
 
     /// Bytes of a row of codes, of scales and of biases.

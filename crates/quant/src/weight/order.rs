@@ -17,6 +17,16 @@ pub enum RowOrder {
         /// Number of groups.
         heads: usize,
     },
+    /// Stripes of `stripe` rows, the first at `first`, each `stride` rows after the one before: matrices that
+    /// are stored interleaved, head by head. Storage holds the other rows too.
+    Striped {
+        /// Stored row of the first.
+        first: usize,
+        /// Rows of a stripe.
+        stripe: usize,
+        /// From the beginning of a stripe to that of the next.
+        stride: usize,
+    },
 }
 
 impl Weight {
@@ -45,7 +55,29 @@ impl Weight {
                 let (part, i) = (within / (head / 2), within % (head / 2));
                 first + 2 * i + part
             }
+            RowOrder::Striped { first, stripe, stride } => {
+                first + row / stripe * stride + row % stripe
+            }
         }
+    }
+
+    /// `rows` rows of this matrix, in stripes of `stripe` rows every `stride` rows from `first`, sharing
+    /// storage with it.
+    ///
+    /// # Errors
+    /// [`Error::Slice`] when stripes are empty, overlap, are not whole or reach past the end, or this
+    /// matrix's own rows are not in plain order.
+    pub fn stripes(&self, first: usize, stripe: usize, stride: usize, rows: usize) -> Result<Self> {
+        let error = || Error::Slice { start: first, len: rows, rows: self.rows, unit: stripe };
+        if stripe == 0 || rows == 0 || !rows.is_multiple_of(stripe) || stride < stripe {
+            return Err(error());
+        }
+        let last = (rows / stripe - 1).checked_mul(stride).and_then(|n| n.checked_add(first));
+        let end = last.and_then(|last| last.checked_add(stripe));
+        if self.order != RowOrder::Plain || end.is_none_or(|end| end > self.rows) {
+            return Err(error());
+        }
+        Ok(Self { rows, order: RowOrder::Striped { first, stripe, stride }, ..self.clone() })
     }
 
     /// Rows `start..start + len` (as named), sharing storage with this matrix.
@@ -59,6 +91,10 @@ impl Weight {
             RowOrder::Paired { heads } => {
                 let unit = self.rows / heads;
                 (unit, RowOrder::Paired { heads: len / unit })
+            }
+            // none of these is cut again
+            RowOrder::Striped { stripe, .. } => {
+                return Err(Error::Slice { start, len, rows: self.rows, unit: stripe });
             }
         };
         let error = || Error::Slice { start, len, rows: self.rows, unit };
