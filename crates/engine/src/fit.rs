@@ -1,7 +1,7 @@
 //! Whether a model fits the memory budget, and how much context it leaves room for.
 
 use tessera_graph::PAGE;
-use tessera_state::{Group, longest_sequence, sequence_bytes};
+use tessera_state::{Group, Keep, longest_sequence, sequence_bytes};
 
 use crate::LoadError;
 
@@ -9,9 +9,9 @@ use crate::LoadError;
 /// less, hardly a question fits.
 const MINIMUM_CONTEXT: usize = 512;
 
-/// Positions that sliding windows keep beyond what a query sees, so that a session can go back a little
-/// without computing its history again.
-pub(crate) const ROLLBACK: usize = PAGE;
+/// What sequences keep so that a session can go back a little without computing its history again: a page
+/// behind sliding windows, and recurrent states at the prompt's end and at a page's edge before it.
+pub(crate) const KEEP: Keep = Keep { rollback: PAGE, checkpoints: 2 };
 
 /// What has to fit, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// Keys and values of a sequence of `context` positions.
+    /// What is remembered of a sequence of `context` positions.
     pub(crate) fn kv(&self, context: usize) -> usize {
-        sequence_bytes(&self.groups, context, self.step, ROLLBACK)
+        sequence_bytes(&self.groups, context, self.step, KEEP)
     }
 
     /// All that a model holds which runs such a sequence.
@@ -37,7 +37,7 @@ impl Needs {
     /// Positions, up to `wanted`, for whose keys and values there is room.
     fn longest(&self, wanted: usize, budget: usize) -> usize {
         let left = budget.saturating_sub(self.weights.saturating_add(self.arena));
-        longest_sequence(&self.groups, wanted, self.step, ROLLBACK, left)
+        longest_sequence(&self.groups, wanted, self.step, KEEP, left)
     }
 }
 
@@ -122,6 +122,8 @@ pub(crate) fn fit(
 
 #[cfg(test)]
 mod tests {
+    use tessera_graph::StorageKind;
+
     use super::*;
 
     fn fixed(
@@ -129,7 +131,8 @@ mod tests {
         requested: Option<usize>,
         budget: usize,
     ) -> Result<ContextChoice, LoadError> {
-        let groups = vec![Group { window: None, page_bytes: 64 * 100 }];
+        let groups =
+            vec![Group { kind: StorageKind::Pages { window: None }, block_bytes: 64 * 100 }];
         let needs = Needs { weights: 1_000_000, arena: 50_000, groups, step: 64 };
         fit(&|_| Ok(needs.clone()), trained, requested, budget)
     }
@@ -152,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_shorter_context_has_a_smaller_arena() {
-        let groups = vec![Group { window: None, page_bytes: 64 * 100 }];
+        let groups =
+            vec![Group { kind: StorageKind::Pages { window: None }, block_bytes: 64 * 100 }];
         // Ten bytes of arena for each position.
         let needs = |context| {
             Ok(Needs { weights: 1_000, arena: 10 * context, groups: groups.clone(), step: 64 })

@@ -48,10 +48,10 @@ pub struct Status {
     pub waiting: usize,
     /// Idle sessions that remember something.
     pub sessions: usize,
-    /// Pages in use by requests and sessions.
-    pub live_pages: usize,
+    /// Pages and slots in use by requests and sessions.
+    pub live_blocks: usize,
     /// Their bytes.
     pub live_bytes: usize,
-    /// Bytes the backend holds; pages are those it has made, in use or not.
+    /// Bytes the backend holds; pages and slots are those it has made, in use or not.
     pub memory: MemoryReport,
 }

@@ -15,7 +15,7 @@ use crate::{
     CapabilitySet, Lifecycle, LoadError, LoadOptions, Model, ModelInfo, SamplingOptions,
     SamplingSource, Stage,
     command::Commands,
-    fit::ROLLBACK,
+    fit::KEEP,
     loading::Loaded,
     place::{Candidate, budget},
     runner::Runner,
@@ -89,7 +89,7 @@ pub(crate) fn start(
     let held = memory.weights.saturating_add(memory.arena);
     account.take("the model", held, "choose a smaller one")?;
     let sequences = options.max_sequences + options.max_sessions + 1; // one for benchmarks
-    let bounds = Options { context: context.tokens, sequences, rollback: ROLLBACK };
+    let bounds = Options { context: context.tokens, sequences, keep: KEEP };
     let state = State::new(needs.groups, bounds, account);
     let info = ModelInfo {
         name: parts.name,

@@ -44,12 +44,12 @@ impl Candidate<'_> {
     pub(crate) fn needs(&self, context: usize) -> Result<Needs, LoadError> {
         let limits = self.limits(context);
         let footprint = self.backend.footprint(self.graph, self.weights, &limits)?;
-        let groups = self.graph.page_groups().into_iter().zip(footprint.pages);
+        let groups = self.graph.groups().into_iter().zip(footprint.blocks);
         Ok(Needs {
             weights: footprint.weights,
             arena: footprint.arena,
             groups: groups
-                .map(|(group, page_bytes)| Group { window: group.window, page_bytes })
+                .map(|(group, block_bytes)| Group { kind: group.kind, block_bytes })
                 .collect(),
             step: limits.tokens,
         })

@@ -1,6 +1,6 @@
 //! What a model would be, told without loading it.
 
-use tessera_graph::PAGE;
+use tessera_graph::{PAGE, StorageKind};
 use tessera_hub::Resolved;
 
 use crate::{
@@ -33,10 +33,12 @@ pub struct Preview {
     pub weights: usize,
     /// Bytes of intermediates.
     pub arena: usize,
-    /// Bytes of keys and values of one sequence of `positions`.
+    /// Bytes that one sequence of `positions` remembers.
     pub context_bytes: usize,
     /// Bytes of keys and values of each further token, before any window is full.
     pub token_bytes: usize,
+    /// Bytes of the recurrent states of a sequence, however long; it has a few copies.
+    pub recurrent_bytes: usize,
 }
 
 /// Opens the files, plans, and forgets it all.
@@ -63,6 +65,10 @@ pub(crate) fn preview(found: &Resolved, options: &LoadOptions) -> Result<Preview
         Err(_) => return Err(context.err().unwrap_or(LoadError::Cancelled)),
     };
     let needs = candidate.needs(positions)?;
+    let bytes = |slots: bool| {
+        let groups = needs.groups.iter().filter(|g| (g.kind == StorageKind::Slots) == slots);
+        groups.map(|group| group.block_bytes).sum::<usize>()
+    };
     Ok(Preview {
         details,
         capabilities: parts.capabilities,
@@ -75,6 +81,7 @@ pub(crate) fn preview(found: &Resolved, options: &LoadOptions) -> Result<Preview
         weights: needs.weights,
         arena: needs.arena,
         context_bytes: needs.kv(positions),
-        token_bytes: needs.groups.iter().map(|group| group.page_bytes).sum::<usize>() / PAGE,
+        token_bytes: bytes(false) / PAGE,
+        recurrent_bytes: bytes(true),
     })
 }

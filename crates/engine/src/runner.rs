@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tessera_graph::{Batch, Executable, Graph, Limits, MemoryReport, Output, Sampled, Sampling};
-use tessera_state::{SequenceId, State};
+use tessera_state::{Saves, SequenceId, State, StateError};
 
 use crate::GenerateError;
 
@@ -38,8 +38,9 @@ impl Runner {
         &mut self,
         sequence: SequenceId,
         tokens: usize,
-    ) -> Result<(), tessera_state::StateError> {
-        self.state.reserve(sequence, tokens, &mut *self.exec)
+        saves: Saves,
+    ) -> Result<(), StateError> {
+        self.state.reserve(sequence, tokens, saves, &mut *self.exec)
     }
 
     /// Logits of output row `output` of the last step, before penalties.
@@ -57,7 +58,7 @@ impl Runner {
         sampling: &Arc<Sampling>,
     ) -> Result<(), GenerateError> {
         for &(sequence, tokens) in runs {
-            self.reserve(sequence, tokens.len())?;
+            self.reserve(sequence, tokens.len(), Saves::End)?;
         }
         self.batch.clear();
         for &(sequence, tokens) in runs {

@@ -195,13 +195,13 @@ impl Scheduler {
     fn report(&self) {
         let usage = self.runner.state.usage();
         let mut status = self.watch.status.lock().unwrap_or_else(PoisonError::into_inner);
-        if status.memory.pages != usage.total_bytes {
+        if status.memory.state != usage.total_bytes {
             status.memory = self.runner.memory();
         }
         status.running = self.running.len();
         status.waiting = self.waiting.len();
         status.sessions = self.sessions.len();
-        status.live_pages = usage.live_pages;
+        status.live_blocks = usage.live_blocks;
         status.live_bytes = usage.live_bytes;
     }
 

@@ -56,8 +56,8 @@ impl Backend for Constant {
     }
 
     fn footprint(&self, graph: &Graph, _: &Weights, _: &Limits) -> Result<Footprint, BackendError> {
-        let pages = graph.page_groups().iter().map(|_| self.page_bytes(0)).collect();
-        Ok(Footprint { pages, ..Footprint::default() })
+        let blocks = graph.groups().iter().map(|_| self.block_bytes(0)).collect();
+        Ok(Footprint { blocks, ..Footprint::default() })
     }
 
     fn compile(
@@ -77,8 +77,20 @@ impl Executable for Constant {
         Ok(())
     }
 
-    fn page_bytes(&self, _: usize) -> usize {
+    fn block_bytes(&self, _: usize) -> usize {
         1
+    }
+
+    fn copy(&mut self, _: usize, _: u32, _: u32) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn export(&self, _: usize, _: u32, _: &mut Vec<u8>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn import(&mut self, _: usize, _: u32, _: &[u8]) -> Result<(), BackendError> {
+        Ok(())
     }
 
     fn step(&mut self, batch: &Batch, sampled: &mut Vec<Sampled>) -> Result<(), BackendError> {

@@ -51,8 +51,20 @@ impl Executable for PickyModel {
         self.0.grow(group, pages)
     }
 
-    fn page_bytes(&self, group: usize) -> usize {
-        self.0.page_bytes(group)
+    fn block_bytes(&self, group: usize) -> usize {
+        self.0.block_bytes(group)
+    }
+
+    fn copy(&mut self, group: usize, from: u32, to: u32) -> Result<(), BackendError> {
+        self.0.copy(group, from, to)
+    }
+
+    fn export(&self, group: usize, block: u32, out: &mut Vec<u8>) -> Result<(), BackendError> {
+        self.0.export(group, block, out)
+    }
+
+    fn import(&mut self, group: usize, block: u32, bytes: &[u8]) -> Result<(), BackendError> {
+        self.0.import(group, block, bytes)
     }
 
     fn step(&mut self, batch: &Batch, sampled: &mut Vec<Sampled>) -> Result<(), BackendError> {

@@ -64,7 +64,7 @@ fn windows_give_their_pages_back() {
     // the other.
     let full = 700usize.div_ceil(PAGE);
     let window = (100usize + PAGE + 48).div_ceil(PAGE) + 1;
-    assert!((full..=full + 2 + window).contains(&status.live_pages), "{status:?}");
+    assert!((full..=full + 2 + window).contains(&status.live_blocks), "{status:?}");
     drop(generation);
     assert_empty(&model);
 }

@@ -7,10 +7,10 @@ use crate::OverBudget;
 /// Why the bookkeeping refuses; nothing has changed when it does.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// More pages than the memory budget allows.
+    /// More pages or slots than the memory budget allows.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
-    /// The backend could not make pages.
+    /// The backend could not make pages or slots.
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// The sequence would grow past the context.
@@ -41,8 +41,26 @@ pub enum StateError {
         /// Positions reserved.
         reserved: usize,
     },
-    /// The sequence cannot go back to that length: its windows have forgotten too much, or it never
-    /// was that long.
+    /// Recurrent states were not saved after that many tokens of the run.
+    #[error("{kept} tokens of the run cannot be kept: recurrent states were not saved there")]
+    NotSaved {
+        /// Tokens to be kept.
+        kept: usize,
+    },
+    /// The snapshot has been dropped.
+    #[error("snapshot {index} is not there")]
+    Snapshot {
+        /// Its place.
+        index: u32,
+    },
+    /// Bytes that are no saved snapshot, or not of this model.
+    #[error("not a snapshot of this model: {what}")]
+    Saved {
+        /// What is wrong.
+        what: String,
+    },
+    /// The sequence cannot go back to that length: its windows have forgotten too much, recurrent
+    /// states were not saved there, or it never was that long.
     #[error("a sequence of {len} positions cannot go back to {wanted}")]
     Forgotten {
         /// Its length.

@@ -132,11 +132,11 @@ impl Chat<'_> {
         let memory = self.model.status().memory;
         self.say(&stats::line(last));
         self.say(&format!(
-            "context: {} of {} tokens ({:.0} %), {} of keys and values beside {} of weights",
+            "context: {} of {} tokens ({:.0} %), {} remembered beside {} of weights",
             units::thousands(used),
             units::thousands(context),
             100.0 * used as f64 / context.max(1) as f64,
-            units::bytes(memory.pages as u64),
+            units::bytes(memory.state as u64),
             units::bytes(memory.weights as u64),
         ));
         Ok(())

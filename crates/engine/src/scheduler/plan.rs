@@ -1,6 +1,7 @@
 //! What the next step runs.
 
-use tessera_state::StateError;
+use tessera_graph::CHUNK;
+use tessera_state::{Saves, StateError};
 
 use super::Scheduler;
 use crate::GenerateError;
@@ -57,6 +58,11 @@ impl Scheduler {
         let work = &self.running[work];
         let held = work.tokens.len() - pending;
         let mut end = held + pending.min(room);
+        // A prompt that is cut is cut where recurrences are, if there is such a place.
+        let even = end / CHUNK * CHUNK;
+        if pending > room && even > held {
+            end = even;
+        }
         let wanted = work.outputs(held, end);
         // Outputs are the last rows of a chunk: without room for them all, it ends earlier.
         end -= wanted.len().saturating_sub(outputs);
@@ -67,8 +73,10 @@ impl Scheduler {
     /// newest of the other works; says whether it worked.
     fn plan_one(&mut self, work: usize, tokens: usize) -> bool {
         let Some(sequence) = self.running[work].sequence else { return false };
+        // Another answer may start from within a prompt, or from its end.
+        let saves = if tokens > 1 { Saves::Checkpoint } else { Saves::End };
         loop {
-            let error = match self.runner.reserve(sequence, tokens) {
+            let error = match self.runner.reserve(sequence, tokens, saves) {
                 Ok(()) => {
                     self.plan.push(Planned { work, tokens, outputs: (0, 0) });
                     return true;

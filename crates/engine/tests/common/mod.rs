@@ -195,7 +195,7 @@ pub fn assert_empty(model: &Model) {
     let begun = std::time::Instant::now();
     loop {
         let status = model.status();
-        if (status.running, status.waiting, status.live_pages, status.sessions) == (0, 0, 0, 0) {
+        if (status.running, status.waiting, status.live_blocks, status.sessions) == (0, 0, 0, 0) {
             break;
         }
         assert!(begun.elapsed().as_secs() < 20, "left behind: {status:?}");

@@ -1,0 +1,180 @@
+//! Sequences with recurrent states batch, resume, make way and recover as others do.
+
+mod common;
+
+use common::{END, TRAINED, assert_empty, ids, options, parts, prompt, request, weights};
+use tessera_engine::{LoadOptions, Model};
+use tessera_graph::{
+    Activation, Attend, Builder, Conv, Decay, Delta, Graph, GraphError, RmsNorm, Scan, ValueId,
+    WeightId,
+};
+
+const HIDDEN: usize = 32;
+
+/// A state space behind a convolution, attention with a window, a delta rule.
+fn graph() -> Result<Graph, GraphError> {
+    let mut b = Builder::new();
+    let vocab = END as usize + 1;
+    let table = b.matrix("embed", vocab.max(260), HIDDEN)?;
+    let mut x = b.embed(table, 3.0);
+    for layer in [scan, attend, delta] {
+        let weight = b.vector(format!("norm{}", x.index()), HIDDEN)?;
+        let h = b.rms_norm(x, RmsNorm { weight, eps: 1e-5, offset: 1.0, heads: 1 })?;
+        let h = layer(&mut b, h)?;
+        let h = linear(&mut b, h, HIDDEN)?;
+        x = b.add(x, h)?;
+    }
+    let x = b.select(x)?;
+    let logits = b.linear(x, table, None)?;
+    b.sample(logits)
+}
+
+fn linear(b: &mut Builder, x: ValueId, out: usize) -> Result<ValueId, GraphError> {
+    let cols = b.dims(x).1;
+    // a value of its own gives each its number
+    let x = b.scale(x, 1.0);
+    let label = x.index();
+    let weight = b.matrix(format!("linear{label}"), out, cols)?;
+    b.linear(x, weight, None)
+}
+
+fn vector(b: &mut Builder, name: &str, len: usize) -> Result<WeightId, GraphError> {
+    b.vector(name, len)
+}
+
+fn scan(b: &mut Builder, x: ValueId) -> Result<ValueId, GraphError> {
+    let x = linear(b, x, 24)?;
+    let conv = b.conv_state(24, 4)?;
+    let weight = b.matrix("conv", 24, 4)?;
+    let activation = Some(Activation::Silu);
+    let x = b.conv(x, Conv { state: conv, weight, bias: None, activation })?;
+    let state = b.scan_state(3, 8, 6)?;
+    let (dt, u, v) = (linear(b, x, 3)?, linear(b, x, 6)?, linear(b, x, 6)?);
+    let op = Scan {
+        state,
+        groups: 1,
+        decay: Decay::Log(vector(b, "scan.decay", 3)?),
+        dt_bias: vector(b, "scan.dt", 3)?,
+        skip: Some(vector(b, "scan.skip", 3)?),
+        dt_limit: (0.0, f32::INFINITY),
+    };
+    b.scan(x, dt, u, v, op)
+}
+
+fn attend(b: &mut Builder, x: ValueId) -> Result<ValueId, GraphError> {
+    let (q, k, v) = (linear(b, x, HIDDEN)?, linear(b, x, 16)?, linear(b, x, 16)?);
+    let state = b.kv(1, 16, Some(100))?;
+    b.attend(q, k, v, Attend { state, heads: 2, scale: 0.25, softcap: None, sinks: None })
+}
+
+fn delta(b: &mut Builder, x: ValueId) -> Result<ValueId, GraphError> {
+    let state = b.delta_state(2, 8, 12)?;
+    let (q, k, v) = (linear(b, x, 8)?, linear(b, x, 8)?, linear(b, x, 24)?);
+    let (a, rate) = (linear(b, x, 2)?, linear(b, x, 2)?);
+    let op = Delta {
+        state,
+        key_heads: 1,
+        decay: Decay::Log(vector(b, "delta.decay", 2)?),
+        dt_bias: vector(b, "delta.dt", 2)?,
+        eps: 1e-6,
+    };
+    b.delta([q, k, v, a, rate], op)
+}
+
+fn load(options: LoadOptions) -> Model {
+    let graph = graph().unwrap();
+    let parts = tessera_engine::Parts {
+        weights: weights(&graph),
+        graph,
+        trained_context: TRAINED,
+        ..parts(false)
+    };
+    Model::from_parts(parts, options).wait().unwrap()
+}
+
+/// What one request draws when it is alone, with a whole prompt.
+fn alone(prompt: Vec<u32>, max_tokens: usize, seed: u64) -> Vec<u32> {
+    let model = load(LoadOptions { prefill_chunk: 1024, max_sequences: 1, ..options() });
+    ids(&model.generate(request(prompt, max_tokens, seed)).collect().unwrap())
+}
+
+#[test]
+fn a_batch_of_n_is_n_batches_of_one() {
+    let cases: Vec<(Vec<u32>, usize, u64)> = (0..7)
+        .map(|i| (prompt(3 + 37 * i as usize, i), 5 + 9 * (i as usize % 4), u64::from(i)))
+        .collect();
+    for chunk in [1, 7, 48, 300] {
+        let model = load(LoadOptions { prefill_chunk: chunk, max_sequences: 4, ..options() });
+        let generations: Vec<_> =
+            cases.iter().map(|(p, n, s)| model.generate(request(p.clone(), *n, *s))).collect();
+        for (generation, (p, n, s)) in generations.into_iter().zip(&cases) {
+            let drawn = ids(&generation.collect().unwrap());
+            assert_eq!(drawn, alone(p.clone(), *n, *s), "chunk {chunk}, {} tokens", p.len());
+        }
+        assert_empty(&model);
+    }
+}
+
+/// A session goes on where its last request ended, or from the checkpoint before the place where the
+/// next one differs; what it draws is what it would have drawn anyway.
+#[test]
+fn sessions_resume_from_checkpoints() {
+    let model = load(LoadOptions { prefill_chunk: 512, ..options() });
+    let session = model.session();
+    let run = |tokens: &[u32], n: usize| {
+        let request = request(tokens.to_vec(), n, 5).in_session(&session);
+        let completion = model.generate(request).collect().unwrap();
+        assert_eq!(ids(&completion), alone(tokens.to_vec(), n, 5));
+        (completion.started.cached_tokens, ids(&completion))
+    };
+    let mut tokens = prompt(150, 1);
+    let (cached, drawn) = run(&tokens, 20);
+    assert_eq!(cached, 0);
+    let asked = tokens.len();
+    tokens.extend(drawn);
+    // The last token drawn has not been run yet.
+    let held = tokens.len() - 1;
+    let next = [tokens.clone(), prompt(30, 2)].concat();
+    assert_eq!(run(&next, 10).0, held);
+    // An answer that was edited: back to what was asked.
+    let model = load(LoadOptions { prefill_chunk: 512, ..options() });
+    let session = model.session();
+    let run = |tokens: &[u32], n: usize| {
+        let request = request(tokens.to_vec(), n, 5).in_session(&session);
+        let completion = model.generate(request).collect().unwrap();
+        assert_eq!(ids(&completion), alone(tokens.to_vec(), n, 5));
+        completion.started.cached_tokens
+    };
+    assert_eq!(run(&tokens[..asked], 20), 0);
+    let mut edited = tokens[..asked + 3].to_vec();
+    edited.extend(prompt(20, 3));
+    assert_eq!(run(&edited, 10), asked);
+    // A question that was edited: back to a page's edge in it.
+    let mut edited = tokens[..asked - 5].to_vec();
+    edited.extend(prompt(20, 4));
+    assert_eq!(run(&edited, 10), asked / 64 * 64);
+    drop(session);
+    assert_empty(&model);
+}
+
+#[test]
+fn sequences_that_do_not_fit_together_take_turns() {
+    let one = LoadOptions { context: Some(640), ..options() };
+    let expected: Vec<_> = (0..4).map(|i| alone(prompt(50, i), 200, u64::from(i))).collect();
+    let memory = load(LoadOptions { memory: Some(1 << 30), ..one.clone() }).status().memory;
+    let bytes = memory.weights + memory.arena + tight_bytes();
+    let model = load(LoadOptions { memory: Some(bytes), ..one });
+    let generations: Vec<_> =
+        (0..4).map(|i| model.generate(request(prompt(50, i), 200, u64::from(i)))).collect();
+    for (generation, expected) in generations.into_iter().zip(&expected) {
+        assert_eq!(ids(&generation.collect().unwrap()), *expected);
+    }
+    assert_empty(&model);
+}
+
+/// What one sequence of the longest context needs, and a little.
+fn tight_bytes() -> usize {
+    let page = 2 * 64 * 16 * 2;
+    let slot = 4 * (24 * 3 + 3 * 8 * 6 + 2 * 8 * 12);
+    page * 6 + slot * 7
+}
