@@ -38,10 +38,6 @@ fn linear(b: &mut Builder, x: ValueId, out: usize) -> Result<ValueId, GraphError
     b.linear(x, weight, None)
 }
 
-fn vector(b: &mut Builder, name: &str, len: usize) -> Result<WeightId, GraphError> {
-    b.vector(name, len)
-}
-
 fn scan(b: &mut Builder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = linear(b, x, 24)?;
     let conv = b.conv_state(24, 4)?;
@@ -53,9 +49,9 @@ fn scan(b: &mut Builder, x: ValueId) -> Result<ValueId, GraphError> {
     let op = Scan {
         state,
         groups: 1,
-        decay: Decay::Log(vector(b, "scan.decay", 3)?),
-        dt_bias: vector(b, "scan.dt", 3)?,
-        skip: Some(vector(b, "scan.skip", 3)?),
+        decay: Decay::Log(b.vector("scan.decay", 3)?),
+        dt_bias: b.vector("scan.dt", 3)?,
+        skip: Some(b.vector("scan.skip", 3)?),
         dt_limit: (0.0, f32::INFINITY),
     };
     b.scan(x, dt, u, v, op)
@@ -74,8 +70,8 @@ fn delta(b: &mut Builder, x: ValueId) -> Result<ValueId, GraphError> {
     let op = Delta {
         state,
         key_heads: 1,
-        decay: Decay::Log(vector(b, "delta.decay", 2)?),
-        dt_bias: vector(b, "delta.dt", 2)?,
+        decay: Decay::Log(b.vector("delta.decay", 2)?),
+        dt_bias: b.vector("delta.dt", 2)?,
         eps: 1e-6,
     };
     b.delta([q, k, v, a, rate], op)
@@ -119,42 +115,33 @@ fn a_batch_of_n_is_n_batches_of_one() {
 /// next one differs; what it draws is what it would have drawn anyway.
 #[test]
 fn sessions_resume_from_checkpoints() {
-    let model = load(LoadOptions { prefill_chunk: 512, ..options() });
-    let session = model.session();
-    let run = |tokens: &[u32], n: usize| {
-        let request = request(tokens.to_vec(), n, 5).in_session(&session);
-        let completion = model.generate(request).collect().unwrap();
-        assert_eq!(ids(&completion), alone(tokens.to_vec(), n, 5));
-        (completion.started.cached_tokens, ids(&completion))
-    };
-    let mut tokens = prompt(150, 1);
-    let (cached, drawn) = run(&tokens, 20);
-    assert_eq!(cached, 0);
-    let asked = tokens.len();
-    tokens.extend(drawn);
-    // The last token drawn has not been run yet.
-    let held = tokens.len() - 1;
-    let next = [tokens.clone(), prompt(30, 2)].concat();
-    assert_eq!(run(&next, 10).0, held);
-    // An answer that was edited: back to what was asked.
-    let model = load(LoadOptions { prefill_chunk: 512, ..options() });
-    let session = model.session();
-    let run = |tokens: &[u32], n: usize| {
-        let request = request(tokens.to_vec(), n, 5).in_session(&session);
-        let completion = model.generate(request).collect().unwrap();
-        assert_eq!(ids(&completion), alone(tokens.to_vec(), n, 5));
-        completion.started.cached_tokens
-    };
-    assert_eq!(run(&tokens[..asked], 20), 0);
-    let mut edited = tokens[..asked + 3].to_vec();
-    edited.extend(prompt(20, 3));
-    assert_eq!(run(&edited, 10), asked);
-    // A question that was edited: back to a page's edge in it.
-    let mut edited = tokens[..asked - 5].to_vec();
-    edited.extend(prompt(20, 4));
-    assert_eq!(run(&edited, 10), asked / 64 * 64);
-    drop(session);
-    assert_empty(&model);
+    let question = prompt(150, 1);
+    let answer = alone(question.clone(), 20, 5);
+    let asked = question.len();
+    let whole = [question.clone(), answer].concat();
+    let [more, other] = [2, 3].map(|seed| prompt(30, seed));
+    for (next, cached) in [
+        // the last token drawn has not been run yet
+        ([&whole[..], &more].concat(), whole.len() - 1),
+        // an answer that was edited: back to what was asked
+        ([&whole[..asked + 3], &other].concat(), asked),
+        // a question that was edited: back to a page's edge in it
+        ([&question[..asked - 5], &other].concat(), asked / 64 * 64),
+        (other.clone(), 0),
+    ] {
+        let model = load(LoadOptions { prefill_chunk: 512, ..options() });
+        let session = model.session();
+        let run = |tokens: &[u32]| {
+            let request = request(tokens.to_vec(), 20, 5).in_session(&session);
+            model.generate(request).collect().unwrap()
+        };
+        run(&question);
+        let completion = run(&next);
+        assert_eq!(completion.started.cached_tokens, cached);
+        assert_eq!(ids(&completion), alone(next, 20, 5));
+        drop(session);
+        assert_empty(&model);
+    }
 }
 
 #[test]
