@@ -65,7 +65,7 @@ fn show_reckons_what_run_takes() {
     let error = world.run(&["run", &model, "?", "--memory", "100K"]).failure(1);
     assert!(error.contains(&refusal), "{error}: {refusal}");
     let needs = |part: &str| refused["memory"][part].as_u64().expect("a number");
-    assert_eq!(needs("total"), needs("weights") + needs("compute") + needs("keys_values"));
+    assert_eq!(needs("total"), needs("weights") + needs("compute") + needs("remembered"));
     assert!(needs("total") > needs("allowed"));
 }
 

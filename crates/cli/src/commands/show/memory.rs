@@ -13,8 +13,10 @@ pub struct Memory {
     per_token: usize,
     /// Positions reckoned with: the context the model would have.
     context: usize,
-    /// Keys and values of such a context.
-    keys_values: usize,
+    /// What is remembered of such a context.
+    remembered: usize,
+    /// Recurrent states of a sequence, of which there are a few copies.
+    recurrent: usize,
     total: usize,
     /// What a model may take.
     allowed: usize,
@@ -42,7 +44,8 @@ impl From<&Preview> for Memory {
             compute: arena,
             per_token: preview.token_bytes,
             context: positions,
-            keys_values: context_bytes,
+            remembered: context_bytes,
+            recurrent: preview.recurrent_bytes,
             total: weights.saturating_add(arena).saturating_add(context_bytes),
             allowed: preview.budget,
             fits: preview.context.is_ok(),
@@ -67,6 +70,14 @@ impl Memory {
             ),
             (None, None) => format!("yes: {} allowed", bytes(self.allowed)),
         };
+        let each = match self.recurrent {
+            0 => format!("{} for each token", bytes(self.per_token)),
+            states => format!(
+                "{} for each token, {} for recurrent states",
+                bytes(self.per_token),
+                bytes(states)
+            ),
+        };
         vec![
             (
                 "memory",
@@ -75,11 +86,11 @@ impl Memory {
                     bytes(self.total),
                     bytes(self.weights),
                     bytes(self.compute),
-                    bytes(self.keys_values),
+                    bytes(self.remembered),
                     number(self.context),
                 ),
             ),
-            ("", format!("{} for each token", bytes(self.per_token))),
+            ("", each),
             ("fits", verdict),
         ]
     }
