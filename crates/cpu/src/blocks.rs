@@ -118,7 +118,7 @@ pub(crate) fn layout(graph: &Graph, kv: KvType) -> Result<(Vec<Place>, Vec<Block
                 }
                 other => {
                     let place = Place::Slot(offset);
-                    offset += (other.slot_len() * size_of::<f32>()).next_multiple_of(64);
+                    offset += (slot_len(other) * size_of::<f32>()).next_multiple_of(64);
                     place
                 }
             };
@@ -126,4 +126,15 @@ pub(crate) fn layout(graph: &Graph, kv: KvType) -> Result<(Vec<Place>, Vec<Block
         blocks.push(Blocks { bytes: offset, slabs: Vec::new(), addresses: Vec::new() });
     }
     Ok((places, blocks))
+}
+
+/// Elements of a slot that a recurrent state takes here: rows of matrices are whole vectors.
+fn slot_len(state: &StateDecl) -> usize {
+    match state {
+        StateDecl::Scan(scan) => scan.heads * scan.state * scan.head_dim.next_multiple_of(LANES),
+        StateDecl::Delta(delta) => {
+            delta.heads * delta.key_dim * delta.value_dim.next_multiple_of(LANES)
+        }
+        other => other.slot_len(),
+    }
 }

@@ -2,12 +2,13 @@
 
 use std::{
     cell::UnsafeCell,
+    ptr::null_mut,
     sync::{Arc, atomic::AtomicUsize, atomic::Ordering::Relaxed},
 };
 
 use tessera_graph::{
-    BackendError, Batch, Executable, Footprint, Graph, KvType, Limits, MemoryReport, NO_PAGE, Op,
-    Progress, Sampled, Weights, plan,
+    BackendError, Batch, Executable, Footprint, Graph, KvType, Limits, MemoryReport, NO_PAGE,
+    NO_SLOT, Op, Progress, Sampled, Weights, plan,
 };
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     load::{self, Loaded},
     lower::{Lower, Program, acts_bytes},
     pool::Pool,
+    recur::scratch_bytes,
     region::Region,
     step::Step,
 };
@@ -51,6 +53,10 @@ pub(crate) struct Model {
     pub(crate) run_of: Vec<u32>,
     /// For each entry of the batch's page tables: its address.
     pub(crate) addresses: Vec<*mut u8>,
+    /// For each run of the batch: the slot it reads, null at the beginning of a sequence.
+    pub(crate) read: Vec<*mut u8>,
+    /// For each save of the batch: its slot.
+    pub(crate) saved: Vec<*mut u8>,
 }
 
 // SAFETY: the raw addresses point into memory that the model owns.
@@ -82,6 +88,8 @@ pub(crate) struct Scratch {
     pub row: Vec<f32>,
     /// Values of two groups of queries.
     pub attention: Vec<f32>,
+    /// Of recurrences.
+    pub recurrence: Region,
     pub sample: sample::Scratch,
 }
 
@@ -110,7 +118,7 @@ pub(crate) fn footprint(
         weights: load::Layout::plan(graph, weights)?.bytes,
         arena: plan(graph, limits).bytes
             + acts_bytes(graph, limits, usize::MAX)
-            + threads * acts_bytes(graph, limits, OWN_ROWS)
+            + threads * (acts_bytes(graph, limits, OWN_ROWS) + scratch_bytes(graph))
             + Partials::bytes(capacity, dim),
         blocks: blocks.iter().map(|group| group.bytes).collect(),
     })
@@ -147,6 +155,7 @@ impl Model {
                 acts: Region::new(acts_bytes(&graph, limits, OWN_ROWS), "activations")?,
                 row: vec![0.0; program.widest],
                 attention: vec![0.0; 2 * GROUP * partials.dim],
+                recurrence: Region::new(scratch_bytes(&graph), "recurrences")?,
                 sample: sample::Scratch::new(graph.vocab()),
             })))
         };
@@ -162,6 +171,8 @@ impl Model {
             run_of: Vec::with_capacity(limits.tokens),
             // an address for each page of every run at full context would be too much to set aside
             addresses: Vec::with_capacity(tables.min(1 << 16)),
+            read: Vec::with_capacity(limits.runs),
+            saved: Vec::with_capacity(limits.tokens),
             graph,
             pool,
             program,
@@ -174,14 +185,14 @@ impl Model {
         })
     }
 
-    /// Resolves what the step's threads look up: runs of rows, addresses of pages.
+    /// Resolves what the step's threads look up: runs of rows, addresses of pages and slots.
     fn prepare(&mut self, batch: &Batch) -> Result<(), BackendError> {
         self.run_of.clear();
         for (i, run) in batch.runs.iter().enumerate() {
             self.run_of.extend((0..run.len).map(|_| i as u32));
         }
         self.addresses.clear();
-        self.addresses.resize(batch.pages.len(), std::ptr::null_mut());
+        self.addresses.resize(batch.pages.len(), null_mut());
         let groups = self.graph.windows().count();
         for run in &batch.runs {
             for (group, pages) in self.blocks[..groups].iter().enumerate() {
@@ -191,6 +202,18 @@ impl Model {
                         self.addresses[i] = pages.address(batch.pages[i])?;
                     }
                 }
+            }
+        }
+        self.read.clear();
+        self.saved.clear();
+        if let Some(slots) = self.blocks.get(groups) {
+            for run in &batch.runs {
+                let fresh = run.slot == NO_SLOT;
+                let address = if fresh { Ok(null_mut()) } else { slots.address(run.slot) };
+                self.read.push(address?);
+            }
+            for save in &batch.saves {
+                self.saved.push(slots.address(save.slot)?);
             }
         }
         for taken in &self.taken {
@@ -283,7 +306,9 @@ impl Executable for Model {
             arena: self.arena.len()
                 + self.acts.len()
                 + self.partials.region.len()
-                + self.pool.threads() * acts_bytes(&self.graph, &self.limits, OWN_ROWS),
+                + self.locals.len()
+                    * (acts_bytes(&self.graph, &self.limits, OWN_ROWS)
+                        + scratch_bytes(&self.graph)),
             state: self.blocks.iter().map(|g| g.bytes * g.len()).sum(),
         }
     }

@@ -20,6 +20,7 @@ mod load;
 mod lower;
 mod pool;
 mod product;
+mod recur;
 mod region;
 mod step;
 mod tile;

@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use tessera_graph::{BackendError, Graph, Op, Progress, WeightId, Weights, unwatched};
+use tessera_graph::{
+    BackendError, Decay, Graph, Op, Progress, RmsNorm, WeightId, Weights, unwatched,
+};
 use tessera_quant::{RowOrder, Weight};
 
 use crate::{
@@ -45,7 +47,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// Plans the region for the matrices and vectors that `graph` uses.
     pub fn plan(graph: &Graph, weights: &Weights) -> Result<Self, BackendError> {
-        let uses = uses(graph);
+        let uses = uses(graph)?;
         let mut tiles = Vec::with_capacity(weights.0.len());
         let mut bytes = 0usize;
         let mut place = |size: usize| {
@@ -57,7 +59,7 @@ impl Layout {
         for ((weight, decl), uses) in weights.0.iter().zip(&graph.weights).zip(&uses) {
             let plan = if uses.matrix { Some(Tiles::plan(weight, &decl.name)?) } else { None };
             let matrix = plan.as_ref().map_or(0, |t| place(t.bytes()));
-            let vector = uses.vector.then(|| place(weight.cols * weight.rows * 4));
+            let vector = uses.vector.map(|_| place(weight.cols * weight.rows * 4));
             offsets.push((matrix, vector));
             tiles.push(plan);
         }
@@ -81,9 +83,9 @@ impl Loaded {
             if let Some(t) = &mut tiles[i] {
                 t.place(region.at(matrix));
             }
-            if let Some(vector) = vector {
+            if let (Some(vector), Some(form)) = (vector, uses[i].vector) {
                 let p = region.at(vector).cast::<f32>();
-                write_vector(&weights.0[i], &graph.weights[i].name, uses[i].offset, p)?;
+                write_vector(&weights.0[i], &graph.weights[i].name, form, p)?;
                 vectors[i] = Some(p.cast_const());
             }
         }
@@ -115,54 +117,113 @@ fn missing(id: WeightId) -> BackendError {
 #[derive(Clone, Copy, Default)]
 struct Uses {
     matrix: bool,
-    vector: bool,
-    /// Added to a norm's elements.
-    offset: f32,
+    vector: Option<Form>,
 }
 
-fn uses(graph: &Graph) -> Vec<Uses> {
-    let mut uses = vec![Uses::default(); graph.weights.len()];
-    for node in &graph.nodes {
-        let norm = match &node.op {
-            Op::Embed { table, .. } => {
-                uses[table.index()].matrix = true;
-                None
-            }
-            Op::RmsNorm(norm) => Some(norm),
-            Op::Linear(linear) => {
-                for part in &linear.parts {
-                    uses[part.weight.index()].matrix = true;
-                    if let Some(bias) = part.bias {
-                        uses[bias.index()].vector = true;
-                    }
-                }
-                linear.norm.as_ref()
-            }
-            _ => None,
-        };
-        if let Some(norm) = norm {
-            uses[norm.weight.index()].vector = true;
-            uses[norm.weight.index()].offset = norm.offset;
+/// What becomes of the numbers of a weight that is read as f32.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Form {
+    /// This is added to each.
+    Plus(f32),
+    /// `-exp(x)`: the rates of decays stored as logarithms.
+    MinusExp,
+    /// Rows become columns.
+    Transposed,
+}
+
+/// Collects [`Uses`].
+struct Reader<'a> {
+    graph: &'a Graph,
+    uses: Vec<Uses>,
+}
+
+impl Reader<'_> {
+    fn matrix(&mut self, id: WeightId) {
+        self.uses[id.index()].matrix = true;
+    }
+
+    fn vector(&mut self, id: WeightId, form: Form) -> Result<(), BackendError> {
+        let before = self.uses[id.index()].vector.replace(form);
+        if before.is_some_and(|before| before != form) {
+            let name = &self.graph.weights[id.index()].name;
+            let what = format!("{name}: read in two ways, {before:?} and {form:?}");
+            return Err(BackendError::Unsupported { backend: "cpu", what });
+        }
+        Ok(())
+    }
+
+    fn plain(&mut self, ids: &[Option<WeightId>]) -> Result<(), BackendError> {
+        ids.iter().flatten().try_for_each(|&id| self.vector(id, Form::Plus(0.0)))
+    }
+
+    fn norm(&mut self, norm: &RmsNorm) -> Result<(), BackendError> {
+        self.vector(norm.weight, Form::Plus(norm.offset))
+    }
+
+    fn decay(&mut self, decay: Decay) -> Result<(), BackendError> {
+        match decay {
+            Decay::Log(id) => self.vector(id, Form::MinusExp),
+            Decay::Rate(id) => self.vector(id, Form::Plus(0.0)),
         }
     }
-    uses
+}
+
+fn uses(graph: &Graph) -> Result<Vec<Uses>, BackendError> {
+    let mut reader = Reader { graph, uses: vec![Uses::default(); graph.weights.len()] };
+    for node in &graph.nodes {
+        match &node.op {
+            Op::Embed { table, .. } => reader.matrix(*table),
+            Op::RmsNorm(norm) => reader.norm(norm)?,
+            Op::Linear(linear) => {
+                for part in &linear.parts {
+                    reader.matrix(part.weight);
+                    reader.plain(&[part.bias])?;
+                }
+                linear.norm.iter().try_for_each(|norm| reader.norm(norm))?;
+            }
+            Op::Conv(conv) => {
+                reader.vector(conv.weight, Form::Transposed)?;
+                reader.plain(&[conv.bias])?;
+            }
+            Op::Scan(scan) => {
+                reader.decay(scan.decay)?;
+                reader.plain(&[Some(scan.dt_bias), scan.skip])?;
+            }
+            Op::Delta(delta) => {
+                reader.decay(delta.decay)?;
+                reader.plain(&[Some(delta.dt_bias)])?;
+            }
+            _ => {}
+        }
+    }
+    Ok(reader.uses)
 }
 
 /// Decodes a vector, whichever way it is shaped, to f32.
 fn write_vector(
     weight: &Weight,
     name: &str,
-    offset: f32,
+    form: Form,
     out: *mut f32,
 ) -> Result<(), BackendError> {
     // SAFETY: the region has room for `rows * cols` floats here and nobody else has the address yet.
     let out = unsafe { std::slice::from_raw_parts_mut(out, weight.rows * weight.cols) };
-    for (row, out) in out.chunks_exact_mut(weight.cols).enumerate() {
-        weight.decode_row(row, out);
-        if !finite(out) {
+    let mut decoded = vec![0.0; weight.cols];
+    for row in 0..weight.rows {
+        weight.decode_row(row, &mut decoded);
+        match form {
+            Form::Plus(offset) => decoded.iter_mut().for_each(|x| *x += offset),
+            Form::MinusExp => decoded.iter_mut().for_each(|x| *x = -x.exp()),
+            Form::Transposed => {}
+        }
+        if !finite(&decoded) {
             return Err(not_finite(name, row));
         }
-        out.iter_mut().for_each(|x| *x += offset);
+        let step = if form == Form::Transposed { weight.rows } else { 1 };
+        let first = if form == Form::Transposed { row } else { row * weight.cols };
+        for (to, x) in out[first..].iter_mut().step_by(step).zip(&decoded) {
+            *to = *x;
+        }
     }
     Ok(())
 }

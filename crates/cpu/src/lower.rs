@@ -10,6 +10,7 @@ use crate::{
     kernels::{acts::Acts, matmul::Product, rows::Norm},
     kv::Layer,
     load::Loaded,
+    recur::Recurrence,
     region::Region,
     tile::{BLOCK, Tiles},
 };
@@ -80,6 +81,7 @@ pub(crate) enum Work {
         heads: usize,
         out: Slot,
     },
+    Recur(Recurrence),
     Prepare {
         x: Slot,
         norm: Option<Norm>,
@@ -203,7 +205,7 @@ impl Lower<'_> {
         Ok(Program { instructions: meet(work, self.limits), logits, widest })
     }
 
-    fn slot(&self, id: ValueId) -> Result<Slot, BackendError> {
+    pub(crate) fn slot(&self, id: ValueId) -> Result<Slot, BackendError> {
         let value = &self.graph.values[id.index()];
         let offset = self.plan.offset[id.index()]
             .ok_or_else(|| unsupported(format!("value {id} is used but never made")))?;
@@ -260,7 +262,8 @@ impl Lower<'_> {
             Op::Softcap(cap) => Work::Softcap { cap: *cap, x: x(0)?, out: out()? },
             Op::Select => Work::Select { x: x(0)?, out: out()? },
             Op::Sample => Work::Sample { logits: x(0)? },
-            Op::Conv(_) | Op::Scan(_) | Op::Delta(_) | Op::Route(_) | Op::Experts(_) => {
+            Op::Conv(_) | Op::Scan(_) | Op::Delta(_) => Work::Recur(self.recurrence(node)?),
+            Op::Route(_) | Op::Experts(_) => {
                 return Err(unsupported(format!("{}: not implemented", node.label)));
             }
         };
@@ -301,15 +304,27 @@ impl Lower<'_> {
     }
 }
 
-fn unsupported(what: String) -> BackendError {
+pub(crate) fn unsupported(what: String) -> BackendError {
     BackendError::Unsupported { backend: "cpu", what }
 }
 
+/// How work is divided such that a thread has the same part of every value as wide.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Division {
+    Rows(Rows),
+    /// Channels of each run.
+    Channels,
+}
+
 impl Work {
-    /// For work that treats rows one by one, each thread the same rows: their kind, the values read and
-    /// the values written. `None` for work that divides itself otherwise.
-    fn by_rows(&self) -> Option<(Rows, Vec<Slot>, Option<Slot>)> {
-        Some(match self {
+    /// For work that is so divided: how, the values read and the values written. `None` for work that divides
+    /// itself otherwise.
+    fn division(&self) -> Option<(Division, Vec<Slot>, Option<Slot>)> {
+        let (rows, reads, write) = match self {
+            Self::Recur(work) => {
+                let x = work.by_channels()?;
+                return Some((Division::Channels, vec![x], Some(work.out)));
+            }
             Self::Embed { out, .. } | Self::RopeTable { out, .. } => (out.rows, vec![], Some(*out)),
             Self::Norm { x, out, .. }
             | Self::Scale { x, out, .. }
@@ -326,26 +341,27 @@ impl Work {
             | Self::Product { .. }
             | Self::Select { .. }
             | Self::Sample { .. } => return None,
-        })
+        };
+        Some((Division::Rows(rows), reads, write))
     }
 }
 
-/// Decides where threads must meet: before all work that is not by rows, after it, and where a row's
-/// result would land on what another thread may still be reading.
+/// Decides where threads must meet: before all work that is not divided as the work before it, and where a
+/// part of a result would land on what another thread may still be reading.
 fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
-    let mut kind = None; // rows of the work since the last meeting
+    let mut kind = None; // division of the work since the last meeting
     let mut touched: Vec<Slot> = Vec::new(); // values touched since then
     let mut out = Vec::with_capacity(work.len());
     // whether rows have been made since threads met; preparing them meets for that
     let mut rows_since = false;
     for work in work {
-        let meet = match work.by_rows() {
+        let meet = match work.division() {
             None => {
                 kind = None;
                 touched.clear();
                 true
             }
-            Some((rows, reads, write)) => {
+            Some((division, reads, write)) => {
                 let clash = |slot: &Slot| {
                     let (a, z) = slot.span(limits);
                     touched.iter().any(|t| {
@@ -353,11 +369,11 @@ fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
                         a < y && b < z && (a, slot.width) != (b, t.width)
                     })
                 };
-                let meet = kind != Some(rows) || write.iter().chain(&reads).any(clash);
+                let meet = kind != Some(division) || write.iter().chain(&reads).any(clash);
                 if meet {
                     touched.clear();
                 }
-                kind = Some(rows);
+                kind = Some(division);
                 touched.extend(reads);
                 touched.extend(write);
                 meet
@@ -368,7 +384,7 @@ fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
             Work::Prepare { .. } => meet || rows_since,
             _ => meet,
         };
-        rows_since = work.by_rows().is_some() && !matches!(work, Work::Prepare { .. });
+        rows_since = work.division().is_some() && !matches!(work, Work::Prepare { .. });
         out.push(Instruction { work, meet, meet_own, product: None });
     }
     let mut product = None;

@@ -13,7 +13,7 @@ use crate::{
     },
     kv::{self, Layer, Token},
     lower::{Slot, Work},
-    product,
+    product, recur,
     tile::Tiles,
 };
 
@@ -131,6 +131,9 @@ impl<'a> Step<'a> {
                     attend::attend(self, layer, op, q, out, index, &mut scratch.attention)
                 }
                 Work::Join { layer, heads, out } => attend::join(self, layer, *heads, out, thread),
+                Work::Recur(work) => {
+                    recur::run(self, work, thread, scratch.recurrence.at(0).cast());
+                }
                 Work::Prepare { x, norm, int, halves, float } => {
                     let acts = self.acts(x, scratch);
                     let mine =

@@ -5,10 +5,16 @@
 
 pub(crate) mod acts;
 pub(crate) mod attention;
+mod chunk;
 mod codes;
+pub(crate) mod conv;
+mod decay;
+pub(crate) mod delta;
 mod dot;
 pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod rows;
 pub(crate) mod sample;
 mod scales;
+pub(crate) mod scan;
+pub(crate) mod small;

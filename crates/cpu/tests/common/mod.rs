@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test file uses a part
 
+pub mod hybrid;
+
 use tessera_cpu::{Cpu, CpuOptions, Level};
 use tessera_graph::{
     Activation, Attend, Backend, Builder, Executable, Graph, KvType, Limits, RmsNorm, RopeSpec,
