@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use tessera_graph::{BackendError, Graph, Op, Progress, WeightId, Weights, unwatched};
+use tessera_graph::{
+    Attend, BackendError, Graph, Op, Part, Progress, Router, WeightId, Weights, unwatched,
+};
 use tessera_quant::{RowOrder, Weight};
 
 use crate::{
@@ -130,13 +132,19 @@ fn uses(graph: &Graph) -> Vec<Uses> {
             }
             Op::RmsNorm(norm) => Some(norm),
             Op::Linear(linear) => {
-                for part in &linear.parts {
-                    uses[part.weight.index()].matrix = true;
-                    if let Some(bias) = part.bias {
-                        uses[bias.index()].vector = true;
-                    }
-                }
+                linear.parts.iter().for_each(|part| use_part(&mut uses, part));
                 linear.norm.as_ref()
+            }
+            Op::Experts(op) => {
+                let all = op.experts.iter();
+                let parts = all.flat_map(|e| e.gate.iter().chain([&e.up, &e.down]));
+                parts.for_each(|part| use_part(&mut uses, part));
+                None
+            }
+            Op::Route(Router { bias: Some(vector), .. })
+            | Op::Attend(Attend { sinks: Some(vector), .. }) => {
+                uses[vector.index()].vector = true;
+                None
             }
             _ => None,
         };
@@ -146,6 +154,13 @@ fn uses(graph: &Graph) -> Vec<Uses> {
         }
     }
     uses
+}
+
+fn use_part(uses: &mut [Uses], part: &Part) {
+    uses[part.weight.index()].matrix = true;
+    if let Some(bias) = part.bias {
+        uses[bias.index()].vector = true;
+    }
 }
 
 /// Decodes a vector, whichever way it is shaped, to f32.

@@ -107,7 +107,7 @@ pub(super) unsafe fn gated<S: Isa>(unit: GatedUnit, gate: S::F, up: S::F) -> S::
 /// # Safety
 /// The machine has `S`.
 #[inline(always)]
-unsafe fn sigmoid<S: Isa>(x: S::F) -> S::F {
+pub(super) unsafe fn sigmoid<S: Isa>(x: S::F) -> S::F {
     // SAFETY: the caller vouches for the machine.
     unsafe {
         // clamped: the sigmoid of less is no different from zero beside what it multiplies

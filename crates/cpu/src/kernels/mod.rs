@@ -9,6 +9,7 @@ mod codes;
 mod dot;
 pub(crate) mod math;
 pub(crate) mod matmul;
+pub(crate) mod route;
 pub(crate) mod rows;
 pub(crate) mod sample;
 mod scales;
