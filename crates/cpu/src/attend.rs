@@ -43,6 +43,26 @@ fn sight(layer: &Layer, position: usize) -> (usize, usize) {
     (layer.window.map_or(0, |window| (position + 1).saturating_sub(window)), position + 1)
 }
 
+/// Where attention's result goes, and what takes a share of each query's softmax besides positions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    pub out: Slot,
+    /// `[heads]`.
+    pub sinks: Option<*const f32>,
+}
+
+impl Target {
+    /// The last of a query's work.
+    ///
+    /// # Safety
+    /// There are sinks for `head`.
+    unsafe fn finish(&self, all: Partial, row: usize, head: usize, head_dim: usize) -> Finish {
+        let out = self.out.row(row).wrapping_add(head * head_dim);
+        // SAFETY: the caller's.
+        Finish { all, sink: self.sinks.map(|sinks| unsafe { *sinks.add(head) }), out, head_dim }
+    }
+}
+
 /// Queries that share a key/value head and are computed together.
 struct Group {
     queries: [Query; GROUP],
@@ -89,7 +109,7 @@ pub(crate) unsafe fn attend(
     layer: &Layer,
     op: &Attend,
     q: &Slot,
-    out: &Slot,
+    to: &Target,
     index: usize,
     scratch: &mut [f32],
 ) {
@@ -141,7 +161,7 @@ pub(crate) unsafe fn attend(
                             }
                         }
                     } else {
-                        at_once(step, layer, &group, out, scratch, compute);
+                        at_once(step, layer, &group, to, scratch, compute);
                     }
                 }
             }
@@ -182,7 +202,7 @@ unsafe fn at_once(
     step: &Step<'_>,
     layer: &Layer,
     group: &Group,
-    out: &Slot,
+    to: &Target,
     scratch: &mut [f32],
     compute: impl Fn(usize, &mut [Partial]),
 ) {
@@ -208,9 +228,8 @@ unsafe fn at_once(
         }
     }
     for (all, &(row, head)) in all.iter().zip(&group.places) {
-        let out = out.row(row).wrapping_add(head * layer.head_dim);
         // SAFETY: the query's part of the output row.
-        unsafe { level.run(Finish { all: *all, out, head_dim: layer.head_dim }) };
+        unsafe { level.run(to.finish(*all, row, head, layer.head_dim)) };
     }
 }
 
@@ -218,7 +237,13 @@ unsafe fn at_once(
 ///
 /// # Safety
 /// As for [`Step::run`]: all splits have been stored, and threads have met since.
-pub(crate) unsafe fn join(step: &Step<'_>, layer: &Layer, heads: usize, out: &Slot, thread: usize) {
+pub(crate) unsafe fn join(
+    step: &Step<'_>,
+    layer: &Layer,
+    heads: usize,
+    to: &Target,
+    thread: usize,
+) {
     let level = step.model.level;
     let threads = step.model.pool.threads();
     for run in &step.batch.runs {
@@ -238,9 +263,8 @@ pub(crate) unsafe fn join(step: &Step<'_>, layer: &Layer, heads: usize, out: &Sl
                 // SAFETY: both hold `dim` floats.
                 all = unsafe { level.run(Join { old: all, new: part(split), dim: layer.dim }) };
             }
-            let out = out.row(row).wrapping_add(head * layer.head_dim);
             // SAFETY: the query's part of the output row.
-            unsafe { level.run(Finish { all, out, head_dim: layer.head_dim }) };
+            unsafe { level.run(to.finish(all, row, head, layer.head_dim)) };
         }
     }
 }

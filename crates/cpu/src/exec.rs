@@ -14,12 +14,13 @@ use tessera_graph::{
 use crate::{
     Cpu, Level,
     blocks::{self, Blocks, Place},
+    experts::{Needs, Sorted},
     kernels::{
         attention::{GROUP, SPLIT},
-        sample,
+        route, sample,
     },
     load::{self, Loaded},
-    lower::{Lower, Program, acts_bytes},
+    lower::{Lower, Program, acts_bytes, own_acts_bytes},
     pool::Pool,
     recur::scratch_bytes,
     region::Region,
@@ -43,6 +44,8 @@ pub(crate) struct Model {
     loaded: Loaded,
     arena: Region,
     pub(crate) acts: Region,
+    /// What experts make of their rows.
+    mixed: Region,
     pub(crate) kv: KvType,
     blocks: Vec<Blocks>,
     pub(crate) partials: Partials,
@@ -82,7 +85,7 @@ pub(crate) struct Local(UnsafeCell<Scratch>);
 unsafe impl Sync for Local {}
 
 pub(crate) struct Scratch {
-    /// Activations of up to [`OWN_ROWS`] rows, prepared by every thread for itself.
+    /// Activations of up to [`OWN_ROWS`] rows (and of their experts), prepared by every thread for itself.
     pub acts: Region,
     /// A row of activations.
     pub row: Vec<f32>,
@@ -90,10 +93,21 @@ pub(crate) struct Scratch {
     pub attention: Vec<f32>,
     /// Of recurrences.
     pub recurrence: Region,
+    /// What a row's experts are chosen by.
+    pub keys: Vec<u64>,
+    /// The routes of the mixture at hand.
+    pub sorted: Sorted,
     pub sample: sample::Scratch,
 }
 
 impl Local {
+    /// Bytes that grow with what a step may hold. No step is running.
+    fn bytes(&self) -> usize {
+        // SAFETY: a step borrows the model mutably, so none is running and nobody holds a reference.
+        let scratch = unsafe { &*self.0.get() };
+        scratch.acts.len() + scratch.recurrence.len() + scratch.sorted.bytes()
+    }
+
     /// The thread's memory.
     ///
     /// # Safety
@@ -105,6 +119,12 @@ impl Local {
     }
 }
 
+/// The most experts that any row of `graph` chooses from.
+fn routed(graph: &Graph) -> usize {
+    let routes = graph.nodes.iter().filter(|node| matches!(node.op, Op::Route(_)));
+    routes.map(|node| graph.values[node.inputs[0].index()].width).max().unwrap_or(0)
+}
+
 /// Bytes of everything that [`Model::new`] makes of the same arguments, and of a page of each group.
 pub(crate) fn footprint(
     graph: &Graph,
@@ -114,11 +134,14 @@ pub(crate) fn footprint(
 ) -> Result<Footprint, BackendError> {
     let (places, blocks) = blocks::layout(graph, limits.kv)?;
     let (capacity, dim) = Partials::size(graph, &places, limits);
+    let needs = Needs::of(graph, limits);
     Ok(Footprint {
         weights: load::Layout::plan(graph, weights)?.bytes,
         arena: plan(graph, limits).bytes
-            + acts_bytes(graph, limits, usize::MAX)
-            + threads * (acts_bytes(graph, limits, OWN_ROWS) + scratch_bytes(graph))
+            + acts_bytes(graph, limits)
+            + needs.bytes
+            + threads
+                * (own_acts_bytes(graph, limits) + scratch_bytes(graph) + Sorted::bytes_of(&needs))
             + Partials::bytes(capacity, dim),
         blocks: blocks.iter().map(|group| group.bytes).collect(),
     })
@@ -135,7 +158,9 @@ impl Model {
         let plan = plan(&graph, limits);
         let (places, blocks) = blocks::layout(&graph, limits.kv)?;
         let arena = Region::new(plan.bytes, "intermediates")?;
-        let acts = Region::new(acts_bytes(&graph, limits, usize::MAX), "activations")?;
+        let acts = Region::new(acts_bytes(&graph, limits), "activations")?;
+        let needs = Needs::of(&graph, limits);
+        let mixed = Region::new(needs.bytes, "rows of experts")?;
         let partials = Partials::new(&graph, &places, limits)?;
         let pool = Pool::new(cpu.threads)
             .map_err(|_| BackendError::Memory { bytes: 0, what: "threads of the pool" })?;
@@ -147,15 +172,18 @@ impl Model {
             loaded: &loaded,
             places: &places,
             arena: &arena,
+            mixed: &mixed,
             precise: cpu.precise,
         };
         let program = lower.program()?;
         let local = || {
             Ok(Local(UnsafeCell::new(Scratch {
-                acts: Region::new(acts_bytes(&graph, limits, OWN_ROWS), "activations")?,
+                acts: Region::new(own_acts_bytes(&graph, limits), "activations")?,
                 row: vec![0.0; program.widest],
                 attention: vec![0.0; 2 * GROUP * partials.dim],
                 recurrence: Region::new(scratch_bytes(&graph), "recurrences")?,
+                keys: vec![0; route::keys(routed(&graph))],
+                sorted: Sorted::new(&needs),
                 sample: sample::Scratch::new(graph.vocab()),
             })))
         };
@@ -179,6 +207,7 @@ impl Model {
             loaded,
             arena,
             acts,
+            mixed,
             kv: limits.kv,
             blocks,
             partials,
@@ -305,10 +334,9 @@ impl Executable for Model {
             weights: self.loaded.bytes(),
             arena: self.arena.len()
                 + self.acts.len()
+                + self.mixed.len()
                 + self.partials.region.len()
-                + self.locals.len()
-                    * (acts_bytes(&self.graph, &self.limits, OWN_ROWS)
-                        + scratch_bytes(&self.graph)),
+                + self.locals.iter().map(Local::bytes).sum::<usize>(),
             state: self.blocks.iter().map(|g| g.bytes * g.len()).sum(),
         }
     }

@@ -12,6 +12,7 @@
 mod attend;
 mod blocks;
 mod exec;
+mod experts;
 mod isa;
 mod kernels;
 mod kv;

@@ -9,7 +9,8 @@ use std::{
 };
 
 use tessera_graph::{
-    BackendError, Decay, Graph, Op, Progress, RmsNorm, WeightId, Weights, unwatched,
+    Attend, BackendError, Decay, Graph, Op, Part, Progress, RmsNorm, Router, WeightId, Weights,
+    unwatched,
 };
 use tessera_quant::{RowOrder, Weight};
 
@@ -152,6 +153,11 @@ impl Reader<'_> {
         Ok(())
     }
 
+    fn part(&mut self, part: &Part) -> Result<(), BackendError> {
+        self.matrix(part.weight);
+        self.plain(&[part.bias])
+    }
+
     fn plain(&mut self, ids: &[Option<WeightId>]) -> Result<(), BackendError> {
         ids.iter().flatten().try_for_each(|&id| self.vector(id, Form::Plus(0.0)))
     }
@@ -175,10 +181,7 @@ fn uses(graph: &Graph) -> Result<Vec<Uses>, BackendError> {
             Op::Embed { table, .. } => reader.matrix(*table),
             Op::RmsNorm(norm) => reader.norm(norm)?,
             Op::Linear(linear) => {
-                for part in &linear.parts {
-                    reader.matrix(part.weight);
-                    reader.plain(&[part.bias])?;
-                }
+                linear.parts.iter().try_for_each(|part| reader.part(part))?;
                 linear.norm.iter().try_for_each(|norm| reader.norm(norm))?;
             }
             Op::Conv(conv) => {
@@ -193,6 +196,12 @@ fn uses(graph: &Graph) -> Result<Vec<Uses>, BackendError> {
                 reader.decay(delta.decay)?;
                 reader.plain(&[Some(delta.dt_bias)])?;
             }
+            Op::Experts(op) => {
+                let parts = op.experts.iter().flat_map(|e| e.gate.iter().chain([&e.up, &e.down]));
+                parts.into_iter().try_for_each(|part| reader.part(part))?;
+            }
+            Op::Route(Router { bias, .. }) => reader.plain(&[*bias])?,
+            Op::Attend(Attend { sinks, .. }) => reader.plain(&[*sinks])?,
             _ => {}
         }
     }

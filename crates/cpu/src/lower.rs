@@ -1,18 +1,23 @@
 //! From a graph to instructions with addresses: what each thread runs, and where they must meet.
 
+use std::sync::Arc;
+
 use tessera_graph::{
-    Activation, Attend, BackendError, Epilogue, GatedUnit, Graph, Limits, Linear, Node, Op, Plan,
-    RmsNorm, RopeSpec, Rows, StateId, ValueId,
+    Activation, Attend, BackendError, Epilogue, Expert, Experts, GatedUnit, Graph, Limits, Linear,
+    Node, Op, Plan, RmsNorm, RopeSpec, Router, Rows, StateId, ValueId,
 };
 
 use crate::{
+    attend::Target,
     blocks::Place,
-    kernels::{acts::Acts, matmul::Product, rows::Norm},
+    exec::OWN_ROWS,
+    experts::{Mixture, Needs, Stage, made_at},
+    kernels::{acts::Acts, matmul::Wants, rows::Norm},
     kv::Layer,
     load::Loaded,
     recur::Recurrence,
     region::Region,
-    tile::{BLOCK, Tiles},
+    tile::Tiles,
 };
 
 /// A value's place: `[rows, width]` f32 at an address.
@@ -36,7 +41,8 @@ impl Slot {
     }
 }
 
-fn limit_of(rows: Rows, limits: &Limits) -> usize {
+/// The most rows of a kind.
+pub(crate) fn limit_of(rows: Rows, limits: &Limits) -> usize {
     match rows {
         Rows::Tokens => limits.tokens,
         Rows::Outputs => limits.outputs,
@@ -74,21 +80,18 @@ pub(crate) enum Work {
         layer: Layer,
         op: Attend,
         q: Slot,
-        out: Slot,
+        to: Target,
     },
     Join {
         layer: Layer,
         heads: usize,
-        out: Slot,
+        to: Target,
     },
     Recur(Recurrence),
     Prepare {
         x: Slot,
         norm: Option<Norm>,
-        int: bool,
-        /// Whether weights have groups of half a block.
-        halves: bool,
-        float: bool,
+        wants: Wants,
     },
     Product {
         parts: Vec<Part>,
@@ -97,6 +100,13 @@ pub(crate) enum Work {
         /// What has been prepared.
         x: Slot,
     },
+    Route {
+        op: Router,
+        bias: Option<*const f32>,
+        logits: Slot,
+        out: Slot,
+    },
+    Experts(Arc<Mixture>, Stage),
     Glu {
         unit: GatedUnit,
         a: Slot,
@@ -137,10 +147,17 @@ pub(crate) enum Work {
     },
 }
 
+/// A matrix and its bias.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix {
+    pub weight: Tiles,
+    /// `[out]`.
+    pub bias: Option<*const f32>,
+}
+
 /// One matrix of a product.
 pub(crate) struct Part {
-    pub weight: Tiles,
-    pub bias: Option<*const f32>,
+    pub matrix: Matrix,
     pub out: Slot,
 }
 
@@ -168,8 +185,18 @@ unsafe impl Send for Program {}
 // SAFETY: as above; threads write disjoint parts, as each instruction divides them.
 unsafe impl Sync for Program {}
 
-/// Bytes of the buffer that up to `most` rows of activations are prepared in.
-pub(crate) fn acts_bytes(graph: &Graph, limits: &Limits, most: usize) -> usize {
+/// Bytes of the buffer that rows of activations are prepared in.
+pub(crate) fn acts_bytes(graph: &Graph, limits: &Limits) -> usize {
+    linear_bytes(graph, limits, usize::MAX).max(Needs::of(graph, limits).acts)
+}
+
+/// Bytes of the buffer that a thread prepares rows in for itself.
+pub(crate) fn own_acts_bytes(graph: &Graph, limits: &Limits) -> usize {
+    linear_bytes(graph, limits, OWN_ROWS).max(Needs::of(graph, limits).own_acts)
+}
+
+/// Bytes of up to `most` rows of any linear's operand.
+fn linear_bytes(graph: &Graph, limits: &Limits, most: usize) -> usize {
     let linears = graph.nodes.iter().filter(|n| matches!(n.op, Op::Linear(_)));
     let bytes = linears.map(|n| {
         let x = &graph.values[n.inputs[0].index()];
@@ -186,6 +213,8 @@ pub(crate) struct Lower<'a> {
     pub loaded: &'a Loaded,
     pub places: &'a [Place],
     pub arena: &'a Region,
+    /// Rows of mixtures.
+    pub mixed: &'a Region,
     pub precise: bool,
 }
 
@@ -200,8 +229,8 @@ impl Lower<'_> {
             Some(Work::Sample { logits }) => *logits,
             _ => return Err(unsupported("a graph that does not end in a sample operation".into())),
         };
-        let widest =
-            self.graph.values.iter().map(|v| v.width).max().unwrap_or(0).next_multiple_of(64);
+        let widest = self.graph.values.iter().map(|v| v.width).max().unwrap_or(0);
+        let widest = widest.max(Needs::of(self.graph, self.limits).width).next_multiple_of(64);
         Ok(Program { instructions: meet(work, self.limits), logits, widest })
     }
 
@@ -243,14 +272,13 @@ impl Lower<'_> {
             Op::Linear(linear) => return self.linear(linear, node, work),
             Op::RopeTable(spec) => Work::RopeTable { spec: spec.clone(), out: out()? },
             Op::Rope { heads } => Work::Rope { x: x(0)?, table: x(1)?, out: out()?, heads: *heads },
-            Op::Attend(op) if op.sinks.is_some() => {
-                return Err(unsupported(format!("{}: attention sinks", node.label)));
-            }
             Op::Attend(op) => {
                 let layer = self.layer(op.state)?;
                 work.push(Work::Keep { layer, k: x(1)?, v: x(2)? });
-                work.push(Work::Attend { layer, op: op.clone(), q: x(0)?, out: out()? });
-                Work::Join { layer, heads: op.heads, out: out()? }
+                let sinks = op.sinks.map(|id| self.loaded.vector(id)).transpose()?;
+                let to = Target { out: out()?, sinks };
+                work.push(Work::Attend { layer, op: op.clone(), q: x(0)?, to });
+                Work::Join { layer, heads: op.heads, to }
             }
             Op::Glu(unit) => Work::Glu { unit: *unit, a: x(0)?, b: x(1)?, out: out()? },
             Op::Activate(activation) => {
@@ -263,12 +291,53 @@ impl Lower<'_> {
             Op::Select => Work::Select { x: x(0)?, out: out()? },
             Op::Sample => Work::Sample { logits: x(0)? },
             Op::Conv(_) | Op::Scan(_) | Op::Delta(_) => Work::Recur(self.recurrence(node)?),
-            Op::Route(_) | Op::Experts(_) => {
-                return Err(unsupported(format!("{}: not implemented", node.label)));
+            Op::Route(op) => {
+                let bias = op.bias.map(|id| self.loaded.vector(id)).transpose()?;
+                Work::Route { op: op.clone(), bias, logits: x(0)?, out: out()? }
+            }
+            Op::Experts(op) => {
+                let mixture = Arc::new(self.mixture(op, [x(0)?, x(1)?, out()?])?);
+                use Stage::*;
+                let stages = [Sort, Up, Prepare, Down, Mix];
+                work.extend(stages.map(|stage| Work::Experts(mixture.clone(), stage)));
+                return Ok(());
             }
         };
         work.push(last);
         Ok(())
+    }
+
+    fn matrix(&self, part: &tessera_graph::Part) -> Result<Matrix, BackendError> {
+        Ok(Matrix {
+            weight: *self.loaded.matrix(part.weight)?,
+            bias: part.bias.map(|b| self.loaded.vector(b)).transpose()?,
+        })
+    }
+
+    fn mixture(&self, op: &Experts, [x, routes, out]: [Slot; 3]) -> Result<Mixture, BackendError> {
+        let all = |part: fn(&Expert) -> Option<&tessera_graph::Part>| {
+            let parts = op.experts.iter().filter_map(part);
+            parts.map(|part| self.matrix(part)).collect::<Result<Vec<_>, _>>()
+        };
+        let (gates, ups) = (all(|e| e.gate.as_ref())?, all(|e| Some(&e.up))?);
+        let downs = all(|e| Some(&e.down))?;
+        let width = ups.first().map_or(0, |m| m.weight.rows);
+        let routes_at_most = limit_of(x.rows, self.limits) * op.k;
+        Ok(Mixture {
+            unit: op.unit,
+            k: op.k,
+            up_wants: Wants::of(gates.iter().chain(&ups).map(|m| &m.weight), self.precise),
+            down_wants: Wants::of(downs.iter().map(|m| &m.weight), self.precise),
+            width,
+            inner: self.mixed.at(0).cast(),
+            made: self.mixed.at(made_at(routes_at_most, width)).cast(),
+            gates,
+            ups,
+            downs,
+            x,
+            routes,
+            out,
+        })
     }
 
     fn linear(
@@ -285,20 +354,17 @@ impl Lower<'_> {
         let mut parts = Vec::with_capacity(linear.parts.len());
         for (i, part) in linear.parts.iter().enumerate() {
             parts.push(Part {
-                weight: *self.loaded.matrix(part.weight)?,
-                bias: part.bias.map(|b| self.loaded.vector(b)).transpose()?,
+                matrix: self.matrix(part)?,
                 out: self.slot(node.outputs[if gate.is_some() { 0 } else { i }])?,
             });
         }
-        let float = parts.iter().any(|p| Product::wants_float(&p.weight, self.precise));
-        let int = parts.iter().any(|p| !Product::wants_float(&p.weight, self.precise));
         let residual = match linear.epilogue {
             Epilogue::Residual => Some(self.slot(node.inputs[1])?),
             _ => None,
         };
         let norm = linear.norm.as_ref().map(|n| self.norm(n, x.width)).transpose()?;
-        let halves = parts.iter().any(|p| p.weight.group < BLOCK);
-        work.push(Work::Prepare { x, norm, int, halves, float });
+        let wants = Wants::of(parts.iter().map(|p| &p.matrix.weight), self.precise);
+        work.push(Work::Prepare { x, norm, wants });
         work.push(Work::Product { parts, residual, gate, x });
         Ok(())
     }
@@ -336,13 +402,28 @@ impl Work {
             Self::Glu { a, b, out, .. } | Self::Add { a, b, out } | Self::Mul { a, b, out } => {
                 (out.rows, vec![*a, *b], Some(*out))
             }
-            Self::Attend { .. }
+            Self::Route { logits, out, .. } => (out.rows, vec![*logits], Some(*out)),
+            Self::Experts(m, Stage::Mix) => (m.out.rows, vec![m.routes], Some(m.out)),
+            Self::Experts(..)
+            | Self::Attend { .. }
             | Self::Join { .. }
             | Self::Product { .. }
             | Self::Select { .. }
             | Self::Sample { .. } => return None,
         };
         Some((Division::Rows(rows), reads, write))
+    }
+}
+
+impl Work {
+    /// Whether it multiplies by matrices, and so waits for their weights.
+    pub fn is_product(&self) -> bool {
+        matches!(self, Self::Product { .. } | Self::Experts(_, Stage::Up | Stage::Down))
+    }
+
+    /// Whether it reads what others have made of its rows, though it treats rows one by one.
+    fn gathers(&self) -> bool {
+        matches!(self, Self::Experts(_, Stage::Mix))
     }
 }
 
@@ -369,7 +450,9 @@ fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
                         a < y && b < z && (a, slot.width) != (b, t.width)
                     })
                 };
-                let meet = kind != Some(division) || write.iter().chain(&reads).any(clash);
+                let meet = work.gathers()
+                    || kind != Some(division)
+                    || write.iter().chain(&reads).any(clash);
                 if meet {
                     touched.clear();
                 }
@@ -380,7 +463,7 @@ fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
             }
         };
         let meet_own = match &work {
-            Work::Product { .. } => false,
+            work if work.is_product() => false,
             Work::Prepare { .. } => meet || rows_since,
             _ => meet,
         };
@@ -390,7 +473,7 @@ fn meet(work: Vec<Work>, limits: &Limits) -> Vec<Instruction> {
     let mut product = None;
     for (index, instruction) in out.iter_mut().enumerate().rev() {
         instruction.product = product;
-        if matches!(instruction.work, Work::Product { .. }) {
+        if instruction.work.is_product() {
             product = Some(index);
         }
     }

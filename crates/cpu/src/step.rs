@@ -7,8 +7,10 @@ use tessera_graph::{Batch, RopeSpec, Rows, Sampled};
 use crate::{
     attend,
     exec::{Model, OWN_ROWS, Scratch},
+    experts,
     kernels::{
         acts::Acts,
+        route::Route,
         rows::{Map, Norm, Pointwise, Prepare, Rope},
     },
     kv::{self, Layer, Token},
@@ -45,19 +47,18 @@ impl<'a> Step<'a> {
             {
                 continue;
             }
-            let meet = match &instruction.work {
-                Work::Prepare { x, .. } | Work::Product { x, .. } if self.own(x) => {
-                    instruction.meet_own
-                }
-                _ => instruction.meet,
+            let own = match &instruction.work {
+                Work::Prepare { x, .. } | Work::Product { x, .. } => self.own(x),
+                Work::Experts(mixture, _) => mixture.own(self),
+                _ => false,
             };
-            if meet {
+            if if own { instruction.meet_own } else { instruction.meet } {
                 self.model.pool.barrier().wait();
             }
             // SAFETY: the batch keeps to the limits that all memory was planned for; rows and queries are
             // divided by thread, tiles and splits by what has been taken.
             unsafe { self.work(&instruction.work, index, thread, scratch) };
-            if let (Work::Product { .. }, Some(next)) = (&instruction.work, instruction.product) {
+            if let (true, Some(next)) = (instruction.work.is_product(), instruction.product) {
                 product::warm(self, next, thread);
             }
         }
@@ -127,14 +128,14 @@ impl<'a> Step<'a> {
                     }
                 }
                 Work::Keep { layer, k, v } => self.keep(layer, k, v, thread),
-                Work::Attend { layer, op, q, out } => {
-                    attend::attend(self, layer, op, q, out, index, &mut scratch.attention)
+                Work::Attend { layer, op, q, to } => {
+                    attend::attend(self, layer, op, q, to, index, &mut scratch.attention)
                 }
-                Work::Join { layer, heads, out } => attend::join(self, layer, *heads, out, thread),
+                Work::Join { layer, heads, to } => attend::join(self, layer, *heads, to, thread),
                 Work::Recur(work) => {
                     recur::run(self, work, thread, scratch.recurrence.at(0).cast());
                 }
-                Work::Prepare { x, norm, int, halves, float } => {
+                Work::Prepare { x, norm, wants } => {
                     let acts = self.acts(x, scratch);
                     let mine =
                         if self.own(x) { 0..self.rows(x.rows) } else { self.mine(x.rows, thread) };
@@ -145,9 +146,7 @@ impl<'a> Step<'a> {
                             norm: *norm,
                             acts,
                             row,
-                            int: *int,
-                            halves: *halves,
-                            float: *float,
+                            wants: *wants,
                             scratch: scratch.row.as_mut_ptr(),
                         });
                     }
@@ -164,6 +163,22 @@ impl<'a> Step<'a> {
                         index,
                         thread,
                     )
+                }
+                Work::Route { op, bias, logits, out } => {
+                    for row in self.mine(out.rows, thread) {
+                        level.run(Route {
+                            op,
+                            bias: *bias,
+                            logits: logits.row(row),
+                            experts: logits.width,
+                            out: out.row(row),
+                            scores: scratch.row.as_mut_ptr(),
+                            keys: &mut scratch.keys,
+                        });
+                    }
+                }
+                Work::Experts(mixture, stage) => {
+                    experts::run(self, mixture, *stage, index, thread, scratch)
                 }
                 Work::Glu { unit, a, b, out } => {
                     self.map(out, thread, a, b, || Pointwise::Glu(*unit))

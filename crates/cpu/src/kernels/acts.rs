@@ -56,7 +56,7 @@ pub(crate) struct Acts {
 impl Acts {
     /// Bytes that `rows` rows of `cols` columns need, for both kinds together.
     pub fn bytes(rows: usize, cols: usize) -> usize {
-        let (rows, width) = (rows.next_multiple_of(lanes(rows)), cols.next_multiple_of(BLOCK));
+        let (rows, width) = (Self::room(rows), cols.next_multiple_of(BLOCK));
         rows * (width * 5 + width / BLOCK * size_of::<Meta>())
     }
 
@@ -69,6 +69,23 @@ impl Acts {
         let x = base.wrapping_add(rows * width);
         let meta = x.wrapping_add(rows * width * 4).cast();
         Self { width, lanes, q, meta, x: x.cast() }
+    }
+
+    /// Rows `first .. first + rows` as a buffer of their own, with panels as wide as so many can use.
+    /// `first` is where a panel of these begins: what lies before is whole panels of any width.
+    pub fn panels(&self, first: usize, rows: usize) -> Self {
+        Self {
+            lanes: lanes(rows),
+            q: self.q.wrapping_add(first * self.width),
+            meta: self.meta.wrapping_add(first * self.blocks()),
+            x: self.x.wrapping_add(first * self.width),
+            ..*self
+        }
+    }
+
+    /// Rows that the panels of `rows` rows have room for.
+    pub fn room(rows: usize) -> usize {
+        rows.next_multiple_of(lanes(rows))
     }
 
     /// Blocks of a row.

@@ -345,9 +345,12 @@ impl Kernel for Join {
     }
 }
 
-/// `out = values / sum`: what attention gives, once all splits are joined.
+/// `out = values / sum`: what attention gives, once all splits are joined. A sink takes its share of the sum
+/// here, once, so that it is the same whoever computed the splits.
 pub(crate) struct Finish {
     pub all: Partial,
+    /// A score (in nats) of the softmax that has no value.
+    pub sink: Option<f32>,
     /// `[head_dim]`.
     pub out: *mut f32,
     pub head_dim: usize,
@@ -360,7 +363,16 @@ impl Kernel for Finish {
     unsafe fn run<S: Isa>(self) {
         // SAFETY: the values hold at least `head_dim` floats, as does `out`.
         unsafe {
-            let inverse = S::splat(1.0 / self.all.sum);
+            let inverse = match self.sink {
+                None => 1.0 / self.all.sum,
+                Some(sink) => {
+                    let (sink, seen) = (sink * LOG2_E, self.all.largest);
+                    let largest = seen.max(sink);
+                    let factor = exp2_one::<S>(seen - largest);
+                    factor / (self.all.sum * factor + exp2_one::<S>(sink - largest))
+                }
+            };
+            let inverse = S::splat(inverse);
             map::<S>(self.all.values, self.out, self.head_dim, |_, x| S::mul(x, inverse));
         }
     }

@@ -1,17 +1,17 @@
 //! Matrix products over a range of tiles, with what follows the product.
 
-use tessera_graph::GatedUnit;
+use tessera_graph::{Activation, GatedUnit};
 use tessera_quant::{Codes, Float};
 
 use super::{
     acts::Acts,
     codes::{Bits, E4m3, Table, Unpack},
     dot::{BF16, Dense, Dot, Exact, F16, F32, Int, ROW_BLOCK},
-    math::{gated, load_some, store_some},
+    math::{activate, gated, load_some, store_some},
 };
 use crate::{
     isa::{Isa, Kernel, LANES, Level},
-    tile::Tiles,
+    tile::{BLOCK, Tiles},
 };
 
 /// What happens to a product before it is stored.
@@ -21,6 +21,8 @@ pub(crate) enum Finish {
     Store,
     /// Add the row at this address, of the same width as the output.
     Add(*const f32),
+    /// Store this function of it.
+    Activate(Activation),
     /// Store the unit of what is stored there already, its gate, and the product.
     Gate(GatedUnit),
 }
@@ -42,16 +44,36 @@ pub(crate) struct Product<'a> {
     pub finish: Finish,
 }
 
-impl Product<'_> {
-    /// Whether this matrix reads f32 activations rather than int8 codes.
-    pub fn wants_float(weight: &Tiles, precise: bool) -> bool {
-        precise || matches!(weight.codes, Codes::Float(_) | Codes::E4M3)
-    }
+/// How matrices read their rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wants {
+    /// As int8 codes.
+    pub int: bool,
+    /// With sums of half blocks.
+    pub halves: bool,
+    /// As f32.
+    pub float: bool,
+}
 
+impl Wants {
+    /// What any of `weights` reads.
+    pub fn of<'a>(weights: impl Iterator<Item = &'a Tiles>, precise: bool) -> Self {
+        weights.fold(Self { int: false, halves: false, float: false }, |all, weight| {
+            let float = precise || matches!(weight.codes, Codes::Float(_) | Codes::E4M3);
+            Self {
+                int: all.int || !float,
+                halves: all.halves || weight.group < BLOCK,
+                float: all.float || float,
+            }
+        })
+    }
+}
+
+impl Product<'_> {
     /// Computes tiles `first .. last`.
     ///
     /// # Safety
-    /// `level` is available; the weight is packed; activations are prepared (as [`Product::wants_float`]
+    /// `level` is available; the weight is packed; activations are prepared (as [`Wants`]
     /// says) for `rows` rows; `out`, `bias` and what `finish` reads are good for the rows and outputs of
     /// these tiles, and nobody else touches those outputs.
     pub unsafe fn run(&self, level: Level, precise: bool, first: usize, last: usize) {
@@ -195,6 +217,7 @@ impl<D: Dot> Range<'_, D> {
                 match p.finish {
                     Finish::Store => {}
                     Finish::Add(other) => y = S::add(y, load_some::<S>(other.add(at), n)),
+                    Finish::Activate(f) => y = activate::<S>(f, y),
                     Finish::Gate(unit) => {
                         let gate = load_some::<S>(p.out.add(at), n);
                         y = gated::<S>(unit, gate, y);

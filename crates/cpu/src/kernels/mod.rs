@@ -13,6 +13,7 @@ pub(crate) mod delta;
 mod dot;
 pub(crate) mod math;
 pub(crate) mod matmul;
+pub(crate) mod route;
 pub(crate) mod rows;
 pub(crate) mod sample;
 mod scales;

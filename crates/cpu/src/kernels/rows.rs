@@ -6,6 +6,7 @@ use tessera_graph::{Activation, GatedUnit};
 use super::{
     acts::Acts,
     math::{activate, gated, load_some, map, store_some, tanh},
+    matmul::Wants,
 };
 use crate::isa::{Isa, Kernel, LANES};
 
@@ -62,12 +63,8 @@ pub(crate) struct Prepare {
     pub norm: Option<Norm>,
     pub acts: Acts,
     pub row: usize,
-    /// Prepare int8 codes.
-    pub int: bool,
-    /// With sums of half blocks.
-    pub halves: bool,
-    /// Prepare an f32 copy.
-    pub float: bool,
+    /// What is read of it.
+    pub wants: Wants,
     /// `acts.width` elements of this thread's own.
     pub scratch: *mut f32,
 }
@@ -91,11 +88,12 @@ impl Kernel for Prepare {
                 }
                 std::ptr::write_bytes(self.scratch.add(self.cols), 0, self.acts.width - self.cols);
             }
-            if self.int {
-                self.acts.quantize::<S>(x, self.row, self.halves);
+            let Wants { int, halves, float } = self.wants;
+            if int {
+                self.acts.quantize::<S>(x, self.row, halves);
             }
-            if self.float {
-                self.acts.copy::<S>(x, self.row, !self.int);
+            if float {
+                self.acts.copy::<S>(x, self.row, !int);
             }
         }
     }
@@ -185,6 +183,65 @@ impl Kernel for Map {
                     S::mul(S::splat(cap), tanh::<S>(S::div(a, S::splat(cap))))
                 }),
             }
+        }
+    }
+}
+
+/// The sum of rows, each times its share, in the order of `places`.
+pub(crate) struct Mix<'a> {
+    /// `[.., n]`.
+    pub rows: *const f32,
+    /// Which of them.
+    pub places: &'a [u32],
+    /// One for each of `places`.
+    pub shares: *const f32,
+    /// `[n]`.
+    pub out: *mut f32,
+    pub n: usize,
+}
+
+impl Kernel for Mix<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self) {
+        const MANY: usize = 4 * LANES;
+        let whole = self.n / MANY * MANY;
+        // SAFETY: rows and `out` have `n` elements.
+        unsafe {
+            for i in (0..whole).step_by(MANY) {
+                let mut sums = [S::splat(0.0); MANY / LANES];
+                self.each(|row, share| {
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = S::fma(S::load(row.add(i + v * LANES)), S::splat(share), *sum);
+                    }
+                });
+                for (v, sum) in sums.into_iter().enumerate() {
+                    S::store(self.out.add(i + v * LANES), sum);
+                }
+            }
+            for i in (whole..self.n).step_by(LANES) {
+                let here = LANES.min(self.n - i);
+                let mut sum = S::splat(0.0);
+                self.each(|row, share| {
+                    sum = S::fma(load_some::<S>(row.add(i), here), S::splat(share), sum);
+                });
+                store_some::<S>(self.out.add(i), sum, here);
+            }
+        }
+    }
+}
+
+impl Mix<'_> {
+    /// Calls `f` for each row and its share.
+    ///
+    /// # Safety
+    /// There is a share for each place.
+    #[inline(always)]
+    unsafe fn each(&self, mut f: impl FnMut(*const f32, f32)) {
+        for (j, &place) in self.places.iter().enumerate() {
+            // SAFETY: the caller's.
+            f(self.rows.wrapping_add(place as usize * self.n), unsafe { *self.shares.add(j) });
         }
     }
 }
