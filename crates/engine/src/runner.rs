@@ -16,6 +16,8 @@ pub(crate) struct Runner {
     pub(crate) sampled: Vec<Sampled>,
     /// Width of the logits.
     pub(crate) vocab: usize,
+    /// Whether any state is recurrent.
+    pub(crate) recurrent: bool,
     /// Token ids are below this.
     pub(crate) token_ids: usize,
     logits: Vec<f32>,
@@ -29,8 +31,9 @@ impl Runner {
         graph: &Graph,
     ) -> Self {
         let (vocab, token_ids) = (graph.vocab(), graph.token_ids());
+        let recurrent = graph.is_recurrent();
         let (batch, sampled, logits) = (Batch::default(), Vec::new(), Vec::new());
-        Self { exec, state, limits, batch, sampled, vocab, token_ids, logits }
+        Self { exec, state, limits, batch, sampled, vocab, recurrent, token_ids, logits }
     }
 
     /// Makes room for `tokens` more positions of `sequence`.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{END, TRAINED, assert_empty, ids, options, parts, prompt, request, weights};
-use tessera_engine::{LoadOptions, Model};
+use tessera_engine::{BackendChoice, CpuChoice, LoadOptions, Model};
 use tessera_graph::{
     Activation, Attend, Builder, Conv, Decay, Delta, Graph, GraphError, RmsNorm, Scan, ValueId,
     WeightId,
@@ -90,8 +90,33 @@ fn load(options: LoadOptions) -> Model {
 
 /// What one request draws when it is alone, with a whole prompt.
 fn alone(prompt: Vec<u32>, max_tokens: usize, seed: u64) -> Vec<u32> {
-    let model = load(LoadOptions { prefill_chunk: 1024, max_sequences: 1, ..options() });
+    alone_on(options().backend, prompt, max_tokens, seed)
+}
+
+fn alone_on(backend: BackendChoice, prompt: Vec<u32>, max_tokens: usize, seed: u64) -> Vec<u32> {
+    let options = LoadOptions { prefill_chunk: 1024, max_sequences: 1, ..options() };
+    let model = load(LoadOptions { backend, ..options });
     ids(&model.generate(request(prompt, max_tokens, seed)).collect().unwrap())
+}
+
+/// Prompts are cut where chunks of recurrences are, whoever else runs: the processor's bits stay the same.
+#[test]
+fn company_changes_nothing_on_the_processor() {
+    let cases: Vec<(Vec<u32>, usize, u64)> = (0..7)
+        .map(|i| (prompt(3 + 57 * i as usize, i), 5 + 9 * (i as usize % 4), u64::from(i)))
+        .collect();
+    for (precise, threads) in [(true, 1), (false, 2)] {
+        let backend = BackendChoice::Cpu(CpuChoice { threads: Some(threads), precise });
+        let chunk = LoadOptions { prefill_chunk: 160, max_sequences: 4, ..options() };
+        let model = load(LoadOptions { backend: backend.clone(), ..chunk });
+        let generations: Vec<_> =
+            cases.iter().map(|(p, n, s)| model.generate(request(p.clone(), *n, *s))).collect();
+        for (generation, (p, n, s)) in generations.into_iter().zip(&cases) {
+            let drawn = ids(&generation.collect().unwrap());
+            assert_eq!(drawn, alone_on(backend.clone(), p.clone(), *n, *s), "{}", p.len());
+        }
+        assert_empty(&model);
+    }
 }
 
 #[test]

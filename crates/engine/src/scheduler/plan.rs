@@ -58,15 +58,25 @@ impl Scheduler {
         let work = &self.running[work];
         let held = work.tokens.len() - pending;
         let mut end = held + pending.min(room);
-        // A prompt that is cut is cut where recurrences are, if there is such a place.
-        let even = end / CHUNK * CHUNK;
-        if pending > room && even > held {
-            end = even;
+        if pending > room && self.runner.recurrent {
+            end = self.edge(held, end);
         }
         let wanted = work.outputs(held, end);
         // Outputs are the last rows of a chunk: without room for them all, it ends earlier.
         end -= wanted.len().saturating_sub(outputs);
         (end - held, work.outputs(held, end).len())
+    }
+
+    /// Where a prompt that has to be cut between `held` and `end` is cut: where recurrences are, so that its bits
+    /// do not depend on what else runs. Without such a place it waits for a step with more room, if ever
+    /// there is one.
+    fn edge(&self, held: usize, end: usize) -> usize {
+        let limits = &self.runner.limits;
+        match end / CHUNK * CHUNK {
+            edge if edge > held => edge,
+            _ if limits.tokens >= CHUNK + limits.runs => held,
+            _ => end,
+        }
     }
 
     /// Adds `tokens` of a work to the plan, making room by giving up idle sessions and, in the end, the
