@@ -3,7 +3,7 @@
 use tessera_formats::Config;
 use tessera_graph::{Activation, Builder, GraphError, ValueId};
 
-use super::{Sizes, attention::bias};
+use super::{Block, Sizes, attention::bias};
 
 /// `down(activation(gate x) * up x)`.
 #[derive(Debug, Clone, Copy)]
@@ -15,9 +15,12 @@ pub(crate) struct Mlp {
     pub(crate) fused: bool,
 }
 
-impl Mlp {
-    /// The network over `x` with the weights below `prefix`.
-    pub(crate) fn build(
+impl Block for Mlp {
+    fn module(&self) -> &'static str {
+        "mlp"
+    }
+
+    fn build(
         &self,
         b: &mut Builder,
         x: ValueId,

@@ -8,6 +8,7 @@ mod llama;
 mod phi3;
 mod qwen2;
 mod qwen3;
+mod qwen3_moe;
 
 use tessera_formats::Config;
 use tessera_graph::{Graph, GraphError};
@@ -25,11 +26,17 @@ pub(crate) struct Family {
     pub(crate) build: fn(&Source) -> Result<(Graph, Sizes)>,
 }
 
-pub(crate) const FAMILIES: [Family; 7] = [
+pub(crate) const FAMILIES: [Family; 8] = [
     Family { name: "llama", model_types: &["llama"], gguf: Some("llama"), build: llama::llama },
     Family { name: "mistral", model_types: &["mistral"], gguf: None, build: llama::mistral },
     Family { name: "qwen2", model_types: &["qwen2"], gguf: Some("qwen2"), build: qwen2::build },
     Family { name: "qwen3", model_types: &["qwen3"], gguf: Some("qwen3"), build: qwen3::build },
+    Family {
+        name: "qwen3_moe",
+        model_types: &["qwen3_moe"],
+        gguf: Some("qwen3moe"),
+        build: qwen3_moe::build,
+    },
     Family { name: "gemma2", model_types: &["gemma2"], gguf: Some("gemma2"), build: gemma2::build },
     Family {
         name: "gemma3",
