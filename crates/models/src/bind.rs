@@ -45,16 +45,22 @@ struct Binder<'a> {
 impl<'a> Binder<'a> {
     fn weight(&mut self, decl: &WeightDecl) -> Result<Weight> {
         let [rows, cols] = decl.shape;
-        let stored = self.names.stored(&decl.name);
+        let (mut stored, mut slice) = (self.names.stored(&decl.name), decl.slice);
         if let Some(member) = Member::parse(&decl.name)
             && self.checkpoint.tensor(&stored).is_none()
             && let Some(weight) = self.member(&member, decl)?
         {
             return Ok(weight);
         }
+        if let Some((tensor, share)) = stacks::joined(&decl.name)
+            && self.checkpoint.tensor(&stored).is_none()
+            && self.checkpoint.tensor(&self.names.stored(&tensor)).is_some()
+        {
+            (stored, slice) = (self.names.stored(&tensor), Some(share.slice(0, rows)));
+        }
         let whole = self.whole(&stored, cols)?;
-        let of = decl.slice.map(|slice| slice.of);
-        if let (Some(slice), [1, of]) = (decl.slice, [whole.rows, whole.cols])
+        let of = slice.map(|slice| slice.of);
+        if let (Some(slice), [1, of]) = (slice, [whole.rows, whole.cols])
             && rows == 1
             && slice.of == of
         {
@@ -70,7 +76,7 @@ impl<'a> Binder<'a> {
             Some(heads) => whole.with_order(RowOrder::Paired { heads }),
             None => Ok(whole),
         };
-        let part = whole.and_then(|whole| match decl.slice {
+        let part = whole.and_then(|whole| match slice {
             Some(slice) if slice.stripe < rows => {
                 whole.stripes(slice.first, slice.stripe, slice.stride, rows)
             }

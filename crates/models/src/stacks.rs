@@ -131,6 +131,19 @@ impl<'a> Member<'a> {
     }
 }
 
+/// Where Granite's files keep a matrix of the network for all rows: gate and up in one, and under names of its own.
+pub(crate) fn joined(name: &str) -> Option<(String, Share)> {
+    let (block, projection) = name.strip_suffix("_proj.weight")?.rsplit_once('.')?;
+    let layer = block.strip_suffix(".shared_mlp").or_else(|| block.strip_suffix(".mlp"))?;
+    let (module, share) = match projection {
+        "gate" => ("input_linear", Share::Half(0)),
+        "up" => ("input_linear", Share::Half(1)),
+        "down" => ("output_linear", Share::All),
+        _ => return None,
+    };
+    Some((format!("{layer}.shared_mlp.{module}.weight"), share))
+}
+
 impl Projection {
     fn name(self) -> &'static str {
         match self {

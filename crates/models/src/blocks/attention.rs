@@ -1,4 +1,4 @@
-//! Grouped-query attention with rotary embedding.
+//! Grouped-query attention, with rotary embedding or without.
 
 use tessera_graph::{Activation, Attend, Builder, GraphError, RowSlice, ValueId, WeightId};
 
@@ -28,8 +28,8 @@ pub(crate) struct Attention {
     pub(crate) head_norm: Option<Norms>,
     /// Norm of all heads of queries, and of keys, together, before they are rotated.
     pub(crate) row_norm: Option<Norms>,
-    /// Cosines and sines.
-    pub(crate) rope: ValueId,
+    /// Cosines and sines; without them, queries and keys are not rotated.
+    pub(crate) rope: Option<ValueId>,
     /// Positions seen; `None` is all.
     pub(crate) window: Option<usize>,
     /// Factor on the scores; mostly `head_dim^-1/2`.
@@ -42,13 +42,13 @@ pub(crate) struct Attention {
 
 impl Attention {
     /// The usual: split projections without bias, all positions, `head_dim^-1/2`.
-    pub(crate) fn new(sizes: &Sizes, rope: ValueId) -> Self {
+    pub(crate) fn new(sizes: &Sizes, rope: impl Into<Option<ValueId>>) -> Self {
         Self {
             layout: Layout::Split { bias: false },
             output_bias: false,
             head_norm: None,
             row_norm: None,
-            rope,
+            rope: rope.into(),
             window: None,
             scale: (sizes.head_dim as f32).powf(-0.5),
             softcap: None,
@@ -75,8 +75,10 @@ impl Block for Attention {
             q = norms.row(b, q, format!("{prefix}.q_norm.weight"))?;
             k = norms.row(b, k, format!("{prefix}.k_norm.weight"))?;
         }
-        let q = b.rope(q, self.rope, heads)?;
-        let k = b.rope(k, self.rope, kv_heads)?;
+        if let Some(rope) = self.rope {
+            q = b.rope(q, rope, heads)?;
+            k = b.rope(k, rope, kv_heads)?;
+        }
         let state = b.kv(kv_heads, head_dim, self.window)?;
         let sinks = self.sinks.then(|| b.vector(format!("{prefix}.sinks"), heads)).transpose()?;
         let attend = Attend { state, heads, scale: self.scale, softcap: self.softcap, sinks };
