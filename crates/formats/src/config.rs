@@ -198,6 +198,18 @@ impl Config {
         self.opt_list(key, |value| self.finite(key, value))
     }
 
+    /// Two numbers from zero on, the second at least the first and possibly infinite, or `None` when absent.
+    pub fn opt_interval(&self, key: &str) -> Result<Option<(f32, f32)>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let float = |i: usize| Some(json::float(value.get(i)?)? as f32);
+        match (value.as_array().map(Vec::len), float(0), float(1)) {
+            (Some(2), Some(low), Some(high)) if low.is_finite() && (0.0..=high).contains(&low) => {
+                Ok(Some((low, high)))
+            }
+            _ => Err(self.wrong(key, "two numbers from 0 on, the lower first", value)),
+        }
+    }
+
     /// A list of truth values, or `None` when absent.
     pub fn opt_bools(&self, key: &str) -> Result<Option<Vec<bool>>> {
         self.opt_list(key, |v| v.as_bool().ok_or_else(|| self.wrong(key, "a list of bools", v)))

@@ -28,6 +28,9 @@ fn values_are_typed() {
     assert_eq!(c.opt_usizes("stops", 0..=9).unwrap(), Some(vec![2, 3]));
     assert_eq!(c.opt_strs("types").unwrap(), Some(vec!["full", "sliding"]));
     assert_eq!(c.opt_f32s("factors").unwrap(), Some(vec![1.0, 2.5]));
+    assert_eq!(c.opt_interval("factors").unwrap(), Some((1.0, 2.5)));
+    assert_eq!(c.opt_interval("limit").unwrap(), Some((0.0, f32::INFINITY)));
+    assert_eq!(c.opt_interval("absent").unwrap(), None);
     assert_eq!(c.sub("rope").unwrap().str("type").unwrap(), "yarn");
     assert_eq!(c.opt_usize("none", 0..=1).unwrap(), None);
     assert_eq!(c.opt_f32("absent").unwrap(), None);

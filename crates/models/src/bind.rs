@@ -1,16 +1,31 @@
 //! Weights of the graph, found in the checkpoint by name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use tessera_formats::{Bytes, Checkpoint, Tensor};
-use tessera_graph::{Graph, WeightDecl, Weights};
+use tessera_formats::{Bytes, Checkpoint, QuantMode, Tensor, TensorQuant};
+use tessera_graph::{Graph, Op, RowSlice, WeightDecl, Weights};
 use tessera_quant::{Float, Packing, RowOrder, Weight};
 
-use crate::{Error, Result, names::Names, source::Source};
+use crate::{
+    Error, Result,
+    names::Names,
+    source::Source,
+    stacks::{self, Member, Place, Share, Stacks},
+};
 
 /// One weight for each declaration of `graph`. Every tensor of the checkpoint must be consumed.
 pub(crate) fn bind(checkpoint: &Checkpoint, source: &Source, graph: &Graph) -> Result<Weights> {
-    let mut binder = Binder { checkpoint, names: &source.names, used: BTreeSet::new() };
+    let experts = graph.nodes.iter().filter_map(|node| match &node.op {
+        Op::Experts(op) => Some(op.experts.len()),
+        _ => None,
+    });
+    let mut binder = Binder {
+        checkpoint,
+        names: &source.names,
+        used: BTreeSet::new(),
+        experts: experts.max().unwrap_or(0),
+        stacks: HashMap::new(),
+    };
     let weights = graph.weights.iter().map(|decl| binder.weight(decl)).collect::<Result<_>>()?;
     binder.check_unused(source)?;
     Ok(Weights(weights))
@@ -21,15 +36,31 @@ struct Binder<'a> {
     names: &'a Names,
     /// Tensors consumed so far.
     used: BTreeSet<String>,
+    /// Experts of a mixture.
+    experts: usize,
+    /// Stacks of experts' tensors found so far: there may be thousands of experts, and each takes its part.
+    stacks: Stacks,
 }
 
 impl<'a> Binder<'a> {
     fn weight(&mut self, decl: &WeightDecl) -> Result<Weight> {
         let [rows, cols] = decl.shape;
-        let stored = self.names.stored(&decl.name);
+        let (mut stored, mut slice) = (self.names.stored(&decl.name), decl.slice);
+        if let Some(member) = Member::parse(&decl.name)
+            && self.checkpoint.tensor(&stored).is_none()
+            && let Some(weight) = self.member(&member, decl)?
+        {
+            return Ok(weight);
+        }
+        if let Some((tensor, share)) = stacks::joined(&decl.name)
+            && self.checkpoint.tensor(&stored).is_none()
+            && self.checkpoint.tensor(&self.names.stored(&tensor)).is_some()
+        {
+            (stored, slice) = (self.names.stored(&tensor), Some(share.slice(0, rows)));
+        }
         let whole = self.whole(&stored, cols)?;
-        let of = decl.slice.map(|slice| slice.of);
-        if let (Some(slice), [1, of]) = (decl.slice, [whole.rows, whole.cols])
+        let of = slice.map(|slice| slice.of);
+        if let (Some(slice), [1, of]) = (slice, [whole.rows, whole.cols])
             && rows == 1
             && slice.of == of
         {
@@ -45,7 +76,7 @@ impl<'a> Binder<'a> {
             Some(heads) => whole.with_order(RowOrder::Paired { heads }),
             None => Ok(whole),
         };
-        let part = whole.and_then(|whole| match decl.slice {
+        let part = whole.and_then(|whole| match slice {
             Some(slice) if slice.stripe < rows => {
                 whole.stripes(slice.first, slice.stripe, slice.stride, rows)
             }
@@ -76,6 +107,66 @@ impl<'a> Binder<'a> {
             _ => Weight::from_tensor(tensor),
         };
         weight.map_err(|source| self.quant(source))
+    }
+
+    /// An expert's part of a stack; `None` where there is no stack.
+    fn member(&mut self, member: &Member<'_>, decl: &WeightDecl) -> Result<Option<Weight>> {
+        let key = member.stack();
+        if !self.stacks.contains_key(&key) {
+            let Some(place) = member.place(self.checkpoint, self.names) else { return Ok(None) };
+            let stack = self.stack(&place, decl)?;
+            self.stacks.insert(key.clone(), (stack, place.share));
+        }
+        let (stack, share) = &self.stacks[&key];
+        let [rows, cols] = decl.shape;
+        let part = if rows == 1 {
+            let row = stack.slice_rows(member.index, 1);
+            let slice = share.slice(0, cols);
+            row.and_then(|row| match share {
+                Share::All => Ok(row),
+                _ => pick(&row, cols, |i| slice.stored(i)),
+            })
+        } else {
+            match share.slice(member.index, rows) {
+                RowSlice { first, stripe, .. } if stripe == rows => stack.slice_rows(first, rows),
+                RowSlice { first, stripe, stride, .. } => {
+                    stack.stripes(first, stripe, stride, rows)
+                }
+            }
+        };
+        part.map(Some).map_err(|source| self.quant(source))
+    }
+
+    /// A whole stack, with as many experts, and as much for each, as the graph has.
+    fn stack(&mut self, place: &Place, decl: &WeightDecl) -> Result<Weight> {
+        let [rows, cols] = decl.shape;
+        let stack = match &place.block_scales {
+            None => self.whole(&place.tensor, cols)?,
+            Some(scales) => self.blocks(&place.tensor, scales)?,
+        };
+        let shape = &self.take(&place.tensor)?.shape;
+        if shape[0] != self.experts {
+            let (path, tensor) = (self.path(), place.tensor.clone());
+            return Err(Error::Experts { path, tensor, found: shape[0], expected: self.experts });
+        }
+        let of = place.share.slice(0, if rows == 1 { cols } else { rows }).of;
+        let expected = if rows == 1 { [self.experts, of] } else { [self.experts * of, cols] };
+        if [stack.rows, stack.cols] != expected {
+            let (path, tensor) = (self.path(), place.tensor.clone());
+            return Err(Error::Shape { path, tensor, found: [stack.rows, stack.cols], expected });
+        }
+        Ok(stack)
+    }
+
+    /// A stack in gpt-oss's blocks of mxfp4.
+    fn blocks(&mut self, codes: &str, scales: &str) -> Result<Weight> {
+        let (stored, scales) = (self.take(codes)?, self.take(scales)?);
+        let Some(words) = stacks::blocks(stored) else {
+            let (path, tensor) = (self.path(), codes.into());
+            return Err(Error::Blocks { path, tensor, shape: stored.shape.clone() });
+        };
+        let quant = TensorQuant { bits: 4, group_size: 32, mode: QuantMode::Mxfp4 };
+        Weight::from_mlx(&words, scales, None, &quant).map_err(|source| self.quant(source))
     }
 
     fn take_if_there(&mut self, name: &str) -> Option<&'a Tensor> {

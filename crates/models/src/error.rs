@@ -62,6 +62,32 @@ pub enum Error {
         /// `[rows, cols]` wanted.
         expected: [usize; 2],
     },
+    /// A stack of experts' tensors has another number of experts than the configuration says.
+    #[error(
+        "{path}: tensor {tensor} has {found} experts, but the configuration asks for {expected}"
+    )]
+    Experts {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its name in the file.
+        tensor: String,
+        /// Experts in the file.
+        found: usize,
+        /// Experts wanted.
+        expected: usize,
+    },
+    /// A tensor that should be blocks of mxfp4 is not.
+    #[error(
+        "{path}: tensor {tensor} is {shape:?}, but blocks of mxfp4 are bytes of [experts, rows, groups, 16]"
+    )]
+    Blocks {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its name in the file.
+        tensor: String,
+        /// Its shape in the file.
+        shape: Vec<usize>,
+    },
     /// Tensors that the model would not use: it is not the model this program knows by that name.
     #[error(
         "{path}: {count} tensors are not used by the {family} family, the first of them {tensor}; the model would compute something else"

@@ -17,6 +17,7 @@ mod gguf;
 mod info;
 mod names;
 mod source;
+mod stacks;
 mod support;
 
 pub use capability::{Capability, CapabilitySet, checkpoint, offered};

@@ -28,11 +28,35 @@ pub(crate) fn serves(tensor: &str) -> Option<Capability> {
     all.clone().find(|(prefix, _)| tensor.starts_with(prefix)).map(|&(_, capability)| capability)
 }
 
-/// How a tensor's Hugging Face name becomes the file's.
+/// What a family's files call modules, where that is not what the graph calls them: pairs of ours and theirs, of
+/// modules of the model (`model.norm`) or of a layer (`mlp.up_proj`).
+pub(crate) type Spelling = &'static [(&'static str, &'static str)];
+
+/// `name` as a family's files spell it.
+fn spelled(spelling: Spelling, name: &str) -> String {
+    let apply = |path: &str| {
+        let renamed = spelling.iter().find_map(|(ours, theirs)| {
+            let rest = path.strip_prefix(ours)?;
+            (rest.is_empty() || rest.starts_with('.')).then(|| format!("{theirs}{rest}"))
+        });
+        renamed.unwrap_or_else(|| path.into())
+    };
+    let layer = name.strip_prefix(LAYERS).and_then(|rest| rest.split_once('.'));
+    match layer {
+        Some((index, module)) => {
+            format!("{}.{}", apply(&format!("{LAYERS}{index}")), apply(module))
+        }
+        None => apply(name),
+    }
+}
+
+const LAYERS: &str = "model.layers.";
+
+/// How a tensor's name in the graph becomes the file's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// They are the same.
-    Plain,
+    /// As the family spells them.
+    Plain(Spelling),
     /// The text model inside a multimodal one: what `model.` and `lm_head.` become.
     Nested { model: &'static str, head: &'static str },
     /// GGUF names.
@@ -49,7 +73,7 @@ impl Names {
         let has = |model: &str| checkpoint.tensor(&format!("{model}embed_tokens.weight")).is_some();
         match known.into_iter().find(|(model, _)| has(model)) {
             Some((model, head)) => Self::Nested { model, head },
-            None => Self::Plain,
+            None => Self::Plain(&[]),
         }
     }
 
@@ -57,7 +81,7 @@ impl Names {
     /// then reported as missing.
     pub(crate) fn stored(&self, name: &str) -> String {
         let renamed = match self {
-            Self::Plain => None,
+            Self::Plain(spelling) => Some(spelled(spelling, name)),
             Self::Nested { model, head } => {
                 let body = name.strip_prefix("model.").map(|rest| format!("{model}{rest}"));
                 body.or_else(|| name.strip_prefix("lm_head.").map(|rest| format!("{head}{rest}")))
@@ -88,7 +112,27 @@ impl Names {
             _ if tensor.ends_with(".rotary_emb.inv_freq") => true,
             _ if tied && tensor.starts_with(self.stored("lm_head.").as_str()) => true,
             Self::Nested { .. } => TOWERS.iter().any(|(prefix, _)| tensor.starts_with(prefix)),
-            Self::Plain => false,
+            Self::Plain(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_spelled_as_the_family_does() {
+        let spelling: Spelling = &[
+            ("model.layers", "backbone.layers"),
+            ("model.norm", "backbone.norm_f"),
+            ("mamba", "mixer"),
+        ];
+        let names = Names::Plain(spelling);
+        assert_eq!(names.stored("model.norm.weight"), "backbone.norm_f.weight");
+        assert_eq!(names.stored("model.layers.10.mamba.D"), "backbone.layers.10.mixer.D");
+        assert_eq!(names.stored("model.layers.1.mamba2.D"), "backbone.layers.1.mamba2.D");
+        assert_eq!(names.stored("lm_head.weight"), "lm_head.weight");
+        assert_eq!(Names::Plain(&[]).stored("model.norm.weight"), "model.norm.weight");
     }
 }

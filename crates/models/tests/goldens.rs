@@ -48,15 +48,27 @@ fn fusion_changes_nothing() {
 #[test]
 fn cutting_a_prompt_changes_nothing() {
     for case in ["llama/default", "gemma3/default", "qwen2/window"] {
-        let golden = Golden::of(case);
-        let bound = Case::new(case).open(None).unwrap();
-        let whole = logits(&bound.graph, &bound.weights, &golden.tokens, &[]);
-        for cuts in [&[1][..], &[5], &[16, 1], &[3, 7, 20]] {
-            assert_eq!(
-                whole,
-                logits(&bound.graph, &bound.weights, &golden.tokens, cuts),
-                "{case} {cuts:?}"
-            );
-        }
+        assert_eq!(cut(case), 0.0, "{case}");
     }
+    // A recurrent state is rounded where it is kept.
+    for case in [
+        "mamba2/default",
+        "falcon_h1/default",
+        "lfm2/default",
+        "granitemoehybrid/default",
+        "nemotron_h/default",
+    ] {
+        let error = cut(case);
+        assert!(error <= TOLERANCE, "{case}: {error}");
+    }
+}
+
+/// By how much logits change when a prompt is cut in several ways.
+fn cut(case: &str) -> f32 {
+    let golden = Golden::of(case);
+    let bound = Case::new(case).open(None).unwrap();
+    let run = |cuts| logits(&bound.graph, &bound.weights, &golden.tokens, cuts);
+    let whole = run(&[]);
+    let ways = [&[1][..], &[5], &[16, 1], &[3, 7, 20]];
+    ways.into_iter().map(|cuts| max_error(&whole, &run(cuts))).fold(0.0, f32::max)
 }

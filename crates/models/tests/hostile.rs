@@ -130,6 +130,46 @@ fn what_a_family_does_not_do_is_refused() {
 }
 
 #[test]
+fn recurrent_layers_are_bounded() {
+    for (case, field) in [
+        ("mamba2/default", "num_heads"),
+        ("mamba2/default", "head_dim"),
+        ("mamba2/default", "n_groups"),
+        ("mamba2/default", "state_size"),
+        ("mamba2/default", "conv_kernel"),
+        ("mamba2/default", "expand"),
+        ("mamba2/default", "layer_norm_epsilon"),
+        ("falcon_h1/default", "mamba_n_heads"),
+        ("falcon_h1/default", "mamba_n_groups"),
+        ("falcon_h1/default", "mamba_d_ssm"),
+        ("falcon_h1/default", "max_position_embeddings"),
+        ("lfm2/default", "conv_L_cache"),
+        ("lfm2/default", "intermediate_size"),
+        ("lfm2/default", "block_multiple_of"),
+        ("lfm2/default", "norm_eps"),
+    ] {
+        for value in [json!(-1), json!(1_000_000_000_000u64), json!("8")] {
+            refused_field(case, json!({ field: value }));
+        }
+    }
+    refused_field("mamba2/default", json!({ "n_groups": 4 }));
+    refused_field("falcon_h1_tied/default", json!({ "mamba_n_heads": 7, "mamba_n_groups": 7 }));
+    let text = refused("mamba2/default", json!({ "num_heads": 4096, "head_dim": 4096 }));
+    assert!(text.contains("4096 heads of 4096 by 16 are more than"), "{text}");
+    let inf = json!({ "__float__": "Infinity" });
+    for limit in [json!([0.1]), json!([0.2, 0.1]), json!([-1.0, 1.0]), json!([inf, inf]), json!(1)]
+    {
+        refused_field("mamba2/default", json!({ "time_step_limit": limit }));
+    }
+    refused_field("mamba2/default", json!({ "hidden_act": "tanh" }));
+    refused_field("falcon_h1/default", json!({ "ssm_multipliers": [1.0, 2.0] }));
+    refused_field("falcon_h1/default", json!({ "mlp_multipliers": [1.0] }));
+    refused_field("lfm2/default", json!({ "layer_types": ["conv", "mamba", "conv"] }));
+    refused_field("lfm2/indices", json!({ "full_attn_idxs": [3] }));
+    refused_field("lfm2/default", json!({ "block_ffn_dim_multiplier": 0.0 }));
+}
+
+#[test]
 fn unknown_architectures_are_named() {
     let text = refused("llama/default", json!({ "model_type": "mamba9" }));
     assert!(text.contains("\"mamba9\" is not supported") && text.contains("qwen3"), "{text}");
@@ -214,6 +254,9 @@ fn no_configuration_panics() {
         "gemma3/types_v5",
         "phi3_partial/longrope_v5",
         "packings/mlx_g32",
+        "mamba2/default",
+        "falcon_h1_tied/default",
+        "lfm2/indices",
     ] {
         let folder = Case::new(case);
         let path = folder.folder.path().join("config.json");

@@ -35,6 +35,29 @@ fn windows_bound_what_is_remembered() {
 }
 
 #[test]
+fn a_model_without_attention_has_no_heads_and_remembers_a_fixed_state() {
+    let info = Case::new("mamba2/default").open(None).unwrap().info;
+    assert_eq!((info.layers, info.hidden, info.vocab), (2, 36, 48));
+    assert_eq!((info.heads, info.kv_heads, info.head_dim), (0, 0, 0));
+    assert_eq!(
+        (info.kv_elements, info.kv_bytes_per_token(KvType::F16)),
+        (0, info.kv_bytes(100, KvType::F16))
+    );
+    // Three inputs of 72 + 2 * 32 convolved channels, and six heads of 12 by 16, in two layers.
+    assert_eq!(info.recurrent_elements, 2 * (3 * (72 + 64) + 6 * 12 * 16));
+    // Nothing bounds the context.
+    assert_eq!(info.context, 1 << 20);
+}
+
+#[test]
+fn hybrids_remember_both() {
+    let info = Case::new("lfm2/default").open(None).unwrap().info;
+    // One layer of attention with a head of 16; two of convolutions of 48 channels over three positions.
+    assert_eq!((info.kv_elements, info.recurrent_elements), (2 * 16, 2 * 2 * 48));
+    assert_eq!(info.kv_bytes(10, KvType::F16), 10 * 2 * 16 * 2 + 4 * 2 * 2 * 48);
+}
+
+#[test]
 fn packings_are_listed_by_size() {
     let bound = Case::new("packings/mlx_g32").open(None).unwrap();
     let names: Vec<&str> = bound.info.packings.iter().map(|p| p.packing.as_str()).collect();

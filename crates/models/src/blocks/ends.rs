@@ -32,6 +32,18 @@ impl Norms {
         let weight = b.vector(name, width)?;
         b.rms_norm(x, RmsNorm { weight, eps: self.eps, offset: self.offset, heads })
     }
+
+    /// Norm of each of `groups` parts of a row by its own weights.
+    pub(crate) fn groups(
+        self,
+        b: &mut Builder,
+        x: ValueId,
+        name: String,
+        groups: usize,
+    ) -> Result<ValueId> {
+        let weight = b.vector(name, b.dims(x).1)?;
+        b.rms_norm(x, RmsNorm { weight, eps: self.eps, offset: self.offset, heads: groups })
+    }
 }
 
 fn table(b: &mut Builder, sizes: &Sizes) -> Result<WeightId> {
@@ -45,6 +57,11 @@ pub(crate) fn embed(b: &mut Builder, sizes: &Sizes, scale: f32) -> Result<ValueI
     Ok(b.embed(table, scale))
 }
 
+/// `x * factor`.
+pub(crate) fn times(b: &mut Builder, x: ValueId, factor: f32) -> ValueId {
+    if factor == 1.0 { x } else { b.scale(x, factor) }
+}
+
 /// Final norm, output matrix (the embedding, if tied), soft cap, and the draw.
 pub(crate) fn head(
     mut b: Builder,
@@ -53,15 +70,32 @@ pub(crate) fn head(
     norms: Norms,
     softcap: Option<f32>,
 ) -> Result<Graph> {
+    let logits = logits(&mut b, x, sizes, norms)?;
+    let logits = softcap.map_or(logits, |cap| b.softcap(logits, cap));
+    b.sample(logits)
+}
+
+/// The same with a factor on the logits in place of a soft cap.
+pub(crate) fn head_scaled(
+    mut b: Builder,
+    x: ValueId,
+    sizes: &Sizes,
+    norms: Norms,
+    factor: f32,
+) -> Result<Graph> {
+    let logits = logits(&mut b, x, sizes, norms)?;
+    let logits = times(&mut b, logits, factor);
+    b.sample(logits)
+}
+
+fn logits(b: &mut Builder, x: ValueId, sizes: &Sizes, norms: Norms) -> Result<ValueId> {
     b.at("head");
     let x = b.select(x)?;
-    let x = norms.row(&mut b, x, "model.norm.weight".into())?;
+    let x = norms.row(b, x, "model.norm.weight".into())?;
     let matrix = if sizes.tied {
-        table(&mut b, sizes)?
+        table(b, sizes)?
     } else {
         b.matrix("lm_head.weight", sizes.vocab, sizes.hidden)?
     };
-    let logits = b.linear(x, matrix, None)?;
-    let logits = softcap.map_or(logits, |cap| b.softcap(logits, cap));
-    b.sample(logits)
+    b.linear(x, matrix, None)
 }

@@ -2,20 +2,41 @@
 
 use tessera_graph::{Builder, GraphError, ValueId};
 
-use super::{Attention, Mlp, Norms, Sizes};
+use super::{Norms, Sizes};
 
 type Result<T> = std::result::Result<T, GraphError>;
 
-/// One layer's parts.
-#[derive(Debug, Clone)]
-pub(crate) struct Layer<'a> {
-    pub(crate) sizes: &'a Sizes,
-    pub(crate) norms: Norms,
-    pub(crate) attention: Attention,
-    pub(crate) mlp: Mlp,
+/// Part of a layer: attention, a recurrence, a feed-forward network, a mixture of experts.
+pub(crate) trait Block {
+    /// What the layer calls it: `self_attn`.
+    fn module(&self) -> &'static str;
+
+    /// What it makes of `x`, with the weights below `prefix`.
+    fn build(&self, b: &mut Builder, x: ValueId, sizes: &Sizes, prefix: &str) -> Result<ValueId>;
 }
 
-impl Layer<'_> {
+impl<T: Block + ?Sized> Block for &T {
+    fn module(&self) -> &'static str {
+        (**self).module()
+    }
+
+    fn build(&self, b: &mut Builder, x: ValueId, sizes: &Sizes, prefix: &str) -> Result<ValueId> {
+        (**self).build(b, x, sizes, prefix)
+    }
+}
+
+/// One layer's parts.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer<'a, A, F> {
+    pub(crate) sizes: &'a Sizes,
+    pub(crate) norms: Norms,
+    /// What mixes positions.
+    pub(crate) attention: A,
+    /// What each position goes through by itself.
+    pub(crate) mlp: F,
+}
+
+impl<A: Block, F: Block> Layer<'_, A, F> {
     /// Llama's: `x + attention(norm x)`, then `x + mlp(norm x)`.
     pub(crate) fn pre_norm(&self, b: &mut Builder, x: ValueId, index: usize) -> Result<ValueId> {
         let h = self.attend(b, x, index)?;
@@ -41,13 +62,13 @@ impl Layer<'_> {
         b.at(format!("layers.{index}.attention"));
         let name = format!("model.layers.{index}");
         let h = self.norms.row(b, x, format!("{name}.input_layernorm.weight"))?;
-        self.attention.build(b, h, self.sizes, &format!("{name}.self_attn"))
+        self.attention.build(b, h, self.sizes, &format!("{name}.{}", self.attention.module()))
     }
 
     fn feed(&self, b: &mut Builder, x: ValueId, index: usize, norm: &str) -> Result<ValueId> {
         b.at(format!("layers.{index}.mlp"));
         let name = format!("model.layers.{index}");
         let h = self.norms.row(b, x, format!("{name}.{norm}.weight"))?;
-        self.mlp.build(b, h, self.sizes, &format!("{name}.mlp"))
+        self.mlp.build(b, h, self.sizes, &format!("{name}.{}", self.mlp.module()))
     }
 }

@@ -2,17 +2,23 @@
 //!
 //! A family is a function from a configuration to a graph. To add one, write it and list it here.
 
+mod falcon_h1;
 mod gemma2;
 mod gemma3;
+mod granite;
+mod lfm2;
 mod llama;
+mod mamba2;
+mod nemotron_h;
 mod phi3;
 mod qwen2;
 mod qwen3;
+mod qwen3_moe;
 
 use tessera_formats::Config;
 use tessera_graph::{Graph, GraphError};
 
-use crate::{Error, Result, blocks::Sizes, source::Source};
+use crate::{Error, Result, blocks::Sizes, names::Spelling, source::Source};
 
 /// A family of models.
 pub(crate) struct Family {
@@ -25,17 +31,45 @@ pub(crate) struct Family {
     pub(crate) build: fn(&Source) -> Result<(Graph, Sizes)>,
 }
 
-pub(crate) const FAMILIES: [Family; 7] = [
+pub(crate) const FAMILIES: [Family; 15] = [
     Family { name: "llama", model_types: &["llama"], gguf: Some("llama"), build: llama::llama },
     Family { name: "mistral", model_types: &["mistral"], gguf: None, build: llama::mistral },
     Family { name: "qwen2", model_types: &["qwen2"], gguf: Some("qwen2"), build: qwen2::build },
     Family { name: "qwen3", model_types: &["qwen3"], gguf: Some("qwen3"), build: qwen3::build },
+    Family {
+        name: "qwen3_moe",
+        model_types: &["qwen3_moe"],
+        gguf: Some("qwen3moe"),
+        build: qwen3_moe::build,
+    },
     Family { name: "gemma2", model_types: &["gemma2"], gguf: Some("gemma2"), build: gemma2::build },
     Family {
         name: "gemma3",
         model_types: &["gemma3_text", "gemma3"],
         gguf: Some("gemma3"),
         build: gemma3::build,
+    },
+    Family { name: "mamba2", model_types: &["mamba2"], gguf: None, build: mamba2::build },
+    Family { name: "falcon_h1", model_types: &["falcon_h1"], gguf: None, build: falcon_h1::build },
+    Family { name: "lfm2", model_types: &["lfm2"], gguf: None, build: lfm2::build },
+    Family { name: "granite", model_types: &["granite"], gguf: None, build: granite::granite },
+    Family {
+        name: "granitemoe",
+        model_types: &["granitemoe"],
+        gguf: None,
+        build: granite::granitemoe,
+    },
+    Family {
+        name: "granitemoehybrid",
+        model_types: &["granitemoehybrid"],
+        gguf: None,
+        build: granite::granitemoehybrid,
+    },
+    Family {
+        name: "nemotron_h",
+        model_types: &["nemotron_h"],
+        gguf: None,
+        build: nemotron_h::build,
     },
     Family { name: "phi3", model_types: &["phi3"], gguf: Some("phi3"), build: phi3::build },
 ];
@@ -60,6 +94,17 @@ pub(crate) fn find(config: &Config) -> Result<&'static Family> {
             })
         }
     }
+}
+
+/// How the files of a configuration's family spell modules.
+pub(crate) fn spelling(config: &Config) -> Result<Spelling> {
+    Ok(match config.opt_str("model_type")? {
+        Some("mamba2") => mamba2::SPELLING,
+        Some("falcon_h1") => falcon_h1::SPELLING,
+        Some("lfm2") => lfm2::SPELLING,
+        Some("nemotron_h") => nemotron_h::SPELLING,
+        _ => &[],
+    })
 }
 
 /// Refuses a GGUF file whose architecture no family's files have. The converter writes some families as

@@ -153,7 +153,12 @@ fn check_length(tensor: &Tensor) -> Result<()> {
 }
 
 fn check_companion(tensor: &Tensor, rows: usize, groups: usize) -> Result<()> {
-    if matrix_shape(tensor)? != [rows, groups] {
+    // of a stack's scales, the rows of all; one group a row is no kernel of a convolution
+    let found = tensor.shape.split_last().and_then(|(&last, outer)| {
+        let outer = outer.iter().try_fold(1usize, |rows, &dim| rows.checked_mul(dim))?;
+        Some([outer, last])
+    });
+    if found != Some([rows, groups]) {
         return Err(Error::Companion {
             tensor: tensor.name.clone(),
             shape: tensor.shape.clone(),
