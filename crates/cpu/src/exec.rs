@@ -14,13 +14,14 @@ use tessera_graph::{
 use crate::{
     Cpu, Level,
     blocks::{self, Blocks, Place},
-    experts::{Needs, Sorted},
+    buffers::Buffers,
+    experts::Sorted,
     kernels::{
         attention::{GROUP, SPLIT},
         route, sample,
     },
     load::{self, Loaded},
-    lower::{Lower, Program, acts_bytes, own_acts_bytes},
+    lower::{Lower, Program},
     pool::Pool,
     recur::scratch_bytes,
     region::Region,
@@ -131,17 +132,18 @@ pub(crate) fn footprint(
     weights: &Weights,
     limits: &Limits,
     threads: usize,
+    precise: bool,
 ) -> Result<Footprint, BackendError> {
     let (places, blocks) = blocks::layout(graph, limits.kv)?;
     let (capacity, dim) = Partials::size(graph, &places, limits);
-    let needs = Needs::of(graph, limits);
+    let buffers = Buffers::of(graph, weights, limits, precise);
     Ok(Footprint {
         weights: load::Layout::plan(graph, weights)?.bytes,
         arena: plan(graph, limits).bytes
-            + acts_bytes(graph, limits)
-            + needs.bytes
+            + buffers.acts
+            + buffers.mixtures.bytes
             + threads
-                * (own_acts_bytes(graph, limits) + scratch_bytes(graph) + Sorted::bytes_of(&needs))
+                * (buffers.own_acts + scratch_bytes(graph) + Sorted::bytes_of(&buffers.mixtures))
             + Partials::bytes(capacity, dim),
         blocks: blocks.iter().map(|group| group.bytes).collect(),
     })
@@ -158,9 +160,9 @@ impl Model {
         let plan = plan(&graph, limits);
         let (places, blocks) = blocks::layout(&graph, limits.kv)?;
         let arena = Region::new(plan.bytes, "intermediates")?;
-        let acts = Region::new(acts_bytes(&graph, limits), "activations")?;
-        let needs = Needs::of(&graph, limits);
-        let mixed = Region::new(needs.bytes, "rows of experts")?;
+        let buffers = Buffers::of(&graph, &weights, limits, cpu.precise);
+        let acts = Region::new(buffers.acts, "activations")?;
+        let mixed = Region::new(buffers.mixtures.bytes, "rows of experts")?;
         let partials = Partials::new(&graph, &places, limits)?;
         let pool = Pool::new(cpu.threads)
             .map_err(|_| BackendError::Memory { bytes: 0, what: "threads of the pool" })?;
@@ -173,17 +175,18 @@ impl Model {
             places: &places,
             arena: &arena,
             mixed: &mixed,
+            buffers: &buffers,
             precise: cpu.precise,
         };
         let program = lower.program()?;
         let local = || {
             Ok(Local(UnsafeCell::new(Scratch {
-                acts: Region::new(own_acts_bytes(&graph, limits), "activations")?,
+                acts: Region::new(buffers.own_acts, "activations")?,
                 row: vec![0.0; program.widest],
                 attention: vec![0.0; 2 * GROUP * partials.dim],
                 recurrence: Region::new(scratch_bytes(&graph), "recurrences")?,
                 keys: vec![0; route::keys(routed(&graph))],
-                sorted: Sorted::new(&needs),
+                sorted: Sorted::new(&buffers.mixtures),
                 sample: sample::Scratch::new(graph.vocab()),
             })))
         };

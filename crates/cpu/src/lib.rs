@@ -11,6 +11,7 @@
 
 mod attend;
 mod blocks;
+mod buffers;
 mod exec;
 mod experts;
 mod isa;
@@ -113,7 +114,7 @@ impl Backend for Cpu {
         limits: &Limits,
     ) -> Result<Footprint, BackendError> {
         weights.check(graph)?;
-        exec::footprint(&fuse(graph), weights, limits, self.threads)
+        exec::footprint(&fuse(graph), weights, limits, self.threads, self.precise)
     }
 
     fn compile(

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use tessera_graph::{
-    Activation, Attend, BackendError, Epilogue, Expert, Experts, GatedUnit, Graph, Limits, Linear,
-    Node, Op, Plan, RmsNorm, RopeSpec, Router, Rows, StateId, ValueId,
+    Activation, Attend, BackendError, Epilogue, GatedUnit, Graph, Limits, Linear, Node, Op, Plan,
+    RmsNorm, RopeSpec, Router, Rows, StateId, ValueId,
 };
 
 use crate::{
     attend::Target,
     blocks::Place,
-    exec::OWN_ROWS,
-    experts::{Mixture, Needs, Stage, made_at},
-    kernels::{acts::Acts, matmul::Wants, rows::Norm},
+    buffers::Buffers,
+    experts::{Mixture, Stage},
+    kernels::{matmul::Wants, rows::Norm},
     kv::Layer,
     load::Loaded,
     recur::Recurrence,
@@ -185,26 +185,6 @@ unsafe impl Send for Program {}
 // SAFETY: as above; threads write disjoint parts, as each instruction divides them.
 unsafe impl Sync for Program {}
 
-/// Bytes of the buffer that rows of activations are prepared in.
-pub(crate) fn acts_bytes(graph: &Graph, limits: &Limits) -> usize {
-    linear_bytes(graph, limits, usize::MAX).max(Needs::of(graph, limits).acts)
-}
-
-/// Bytes of the buffer that a thread prepares rows in for itself.
-pub(crate) fn own_acts_bytes(graph: &Graph, limits: &Limits) -> usize {
-    linear_bytes(graph, limits, OWN_ROWS).max(Needs::of(graph, limits).own_acts)
-}
-
-/// Bytes of up to `most` rows of any linear's operand.
-fn linear_bytes(graph: &Graph, limits: &Limits, most: usize) -> usize {
-    let linears = graph.nodes.iter().filter(|n| matches!(n.op, Op::Linear(_)));
-    let bytes = linears.map(|n| {
-        let x = &graph.values[n.inputs[0].index()];
-        Acts::bytes(limit_of(x.rows, limits).min(most), x.width)
-    });
-    bytes.max().unwrap_or(0)
-}
-
 /// Everything that lowering reads.
 pub(crate) struct Lower<'a> {
     pub graph: &'a Graph,
@@ -213,6 +193,7 @@ pub(crate) struct Lower<'a> {
     pub loaded: &'a Loaded,
     pub places: &'a [Place],
     pub arena: &'a Region,
+    pub buffers: &'a Buffers,
     /// Rows of mixtures.
     pub mixed: &'a Region,
     pub precise: bool,
@@ -230,7 +211,7 @@ impl Lower<'_> {
             _ => return Err(unsupported("a graph that does not end in a sample operation".into())),
         };
         let widest = self.graph.values.iter().map(|v| v.width).max().unwrap_or(0);
-        let widest = widest.max(Needs::of(self.graph, self.limits).width).next_multiple_of(64);
+        let widest = widest.max(self.buffers.mixtures.width).next_multiple_of(64);
         Ok(Program { instructions: meet(work, self.limits), logits, widest })
     }
 
@@ -307,36 +288,11 @@ impl Lower<'_> {
         Ok(())
     }
 
-    fn matrix(&self, part: &tessera_graph::Part) -> Result<Matrix, BackendError> {
+    /// A matrix and its bias.
+    pub fn matrix(&self, part: &tessera_graph::Part) -> Result<Matrix, BackendError> {
         Ok(Matrix {
             weight: *self.loaded.matrix(part.weight)?,
             bias: part.bias.map(|b| self.loaded.vector(b)).transpose()?,
-        })
-    }
-
-    fn mixture(&self, op: &Experts, [x, routes, out]: [Slot; 3]) -> Result<Mixture, BackendError> {
-        let all = |part: fn(&Expert) -> Option<&tessera_graph::Part>| {
-            let parts = op.experts.iter().filter_map(part);
-            parts.map(|part| self.matrix(part)).collect::<Result<Vec<_>, _>>()
-        };
-        let (gates, ups) = (all(|e| e.gate.as_ref())?, all(|e| Some(&e.up))?);
-        let downs = all(|e| Some(&e.down))?;
-        let width = ups.first().map_or(0, |m| m.weight.rows);
-        let routes_at_most = limit_of(x.rows, self.limits) * op.k;
-        Ok(Mixture {
-            unit: op.unit,
-            k: op.k,
-            up_wants: Wants::of(gates.iter().chain(&ups).map(|m| &m.weight), self.precise),
-            down_wants: Wants::of(downs.iter().map(|m| &m.weight), self.precise),
-            width,
-            inner: self.mixed.at(0).cast(),
-            made: self.mixed.at(made_at(routes_at_most, width)).cast(),
-            gates,
-            ups,
-            downs,
-            x,
-            routes,
-            out,
         })
     }
 

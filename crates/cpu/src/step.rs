@@ -52,7 +52,8 @@ impl<'a> Step<'a> {
                 Work::Experts(mixture, _) => mixture.own(self),
                 _ => false,
             };
-            if if own { instruction.meet_own } else { instruction.meet } {
+            let meet = if own { instruction.meet_own } else { instruction.meet };
+            if meet {
                 self.model.pool.barrier().wait();
             }
             // SAFETY: the batch keeps to the limits that all memory was planned for; rows and queries are

@@ -10,9 +10,11 @@ use std::{
     },
 };
 
-use common::{Noise, Shape, compile, cpu, model};
+use common::{Noise, Shape, compile, cpu, mixture::Mix, model};
 use tessera_cpu::Level;
-use tessera_graph::{Batch, KvType, Sampling, TokenCount, testing::push};
+use tessera_graph::{
+    Batch, Graph, KvType, RouteGroups, Sampling, TokenCount, Weights, testing::push,
+};
 use tessera_quant::Packing;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
@@ -43,7 +45,14 @@ static ALLOCATOR: Counting = Counting;
 fn a_warm_step_allocates_nothing() {
     let shape = Shape { window: Some(100), ..Shape::default() };
     let packing = Packing::Ggml(tessera_formats::GgmlType::Q4_1);
-    let parts = model(&shape, packing, 1);
+    let groups = Some(RouteGroups { count: 8, kept: 4 });
+    let mix = Mix { deep: true, experts: 64, k: 5, groups, vocab: 50, ..Mix::default() };
+    for parts in [model(&shape, packing, 1), mix.model(packing, 1)] {
+        allocates_nothing(&parts, shape.vocab);
+    }
+}
+
+fn allocates_nothing(parts: &(Graph, Weights), vocab: usize) {
     let windows: Vec<Option<usize>> = parts.0.windows().collect();
     let sampling = Arc::new(Sampling {
         temperature: 0.9,
@@ -57,7 +66,7 @@ fn a_warm_step_allocates_nothing() {
         ..Sampling::default()
     });
     for precise in [false, true] {
-        let mut exe = compile(&cpu(Level::best(), 3, precise), &parts, KvType::F16);
+        let mut exe = compile(&cpu(Level::best(), 3, precise), parts, KvType::F16);
         for group in 0..windows.len() {
             exe.grow(group, 32).unwrap();
         }
@@ -70,7 +79,7 @@ fn a_warm_step_allocates_nothing() {
             batch.clear();
             batch.history.extend((0..10).map(|token| TokenCount { token, generated: token % 2 }));
             for sequence in 0..2 {
-                let tokens = noise.tokens(len, shape.vocab);
+                let tokens = noise.tokens(len, vocab);
                 push(&mut batch, &tokens, position, &windows, |page| (2 * page + sequence) as u32);
             }
             for output in &mut batch.outputs {

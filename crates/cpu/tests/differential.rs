@@ -77,7 +77,10 @@ fn odd_shapes_match_the_oracle() {
             ..base.clone()
         },
         Shape { window: Some(8), softcap: Some(3.0), ..base.clone() },
-        Shape { window: Some(65), heads: 2, kv_heads: 1, head_dim: 128, ..base },
+        Shape { window: Some(65), heads: 2, kv_heads: 1, head_dim: 128, ..base.clone() },
+        Shape { sinks: true, ..base.clone() },
+        Shape { sinks: true, window: Some(9), softcap: Some(3.0), ..base.clone() },
+        Shape { sinks: true, window: Some(65), heads: 6, kv_heads: 2, ..base },
     ];
     for shape in shapes {
         let model = model(&shape, Packing::Dense(Float::F32), 3);
@@ -118,13 +121,16 @@ fn results_do_not_depend_on_company() {
     let mut noise = Noise(11);
     let sequences: Vec<Vec<u32>> = [600, 7, 333, 64].map(|n| noise.tokens(n, shape.vocab)).to_vec();
     let all: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
-    for (packing, precise) in [
-        (Packing::Ggml(GgmlType::Q4_1), false),
-        (Packing::Affine { bits: 6, group: 32, scale: Float::F16 }, false),
-        (Packing::Affine { bits: 4, group: 32, scale: Float::F16 }, true),
-        (Packing::Dense(Float::BF16), false),
+    // sinks beside splits that are divided, and that are not
+    let shapes = [shape.clone(), Shape { sinks: true, softcap: Some(20.0), ..shape }];
+    for (shape, packing, precise) in [
+        (&shapes[0], Packing::Ggml(GgmlType::Q4_1), false),
+        (&shapes[1], Packing::Ggml(GgmlType::Q4_1), false),
+        (&shapes[0], Packing::Affine { bits: 6, group: 32, scale: Float::F16 }, false),
+        (&shapes[0], Packing::Affine { bits: 4, group: 32, scale: Float::F16 }, true),
+        (&shapes[0], Packing::Dense(Float::BF16), false),
     ] {
-        let model = model(&shape, packing, 8);
+        let model = model(shape, packing, 8);
         for level in Level::available() {
             let run = |threads: usize, sequences: &[&[u32]], cuts: &[usize]| {
                 let mut exe = compile(&cpu(level, threads, precise), &model, KvType::F16);
@@ -133,7 +139,6 @@ fn results_do_not_depend_on_company() {
             let alone: Vec<Vec<f32>> = all.iter().map(|s| run(1, &[s], &[]).remove(0)).collect();
             let same = |what: &str, got: Vec<Vec<f32>>| {
                 for (i, (got, want)) in got.iter().zip(&alone).enumerate() {
-                    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                     assert!(
                         bits(got) == bits(want),
                         "{packing:?} on {level}: sequence {i}, {what}"
@@ -144,6 +149,22 @@ fn results_do_not_depend_on_company() {
             same("token by token", run(2, &all[..1], &[1]));
             same("in a batch, in chunks", run(3, &all, &[100, 1, 7, 32]));
             same("in a batch, token by token", run(2, &all, &[1]));
+        }
+    }
+}
+
+/// Over several splits, stored and joined by another instruction or at once.
+#[test]
+fn sinks_match_the_oracle_at_length() {
+    let shape = Shape { sinks: true, window: Some(270), vocab: 37, ..Shape::default() };
+    let model = model(&shape, Packing::Dense(Float::F32), 3);
+    let tokens = Noise(4).tokens(600, 37);
+    let want = oracle(&model, &tokens);
+    for level in Level::available() {
+        for cuts in [&[][..], &[598, 1, 1]] {
+            let got = logits(&cpu(level, 2, true), &model, &[&tokens], cuts).remove(0);
+            let error = relative(&got, &want);
+            assert!(error < 3e-5, "{cuts:?} on {level}: {error}");
         }
     }
 }

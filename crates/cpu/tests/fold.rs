@@ -50,10 +50,6 @@ fn twins(kind: GgmlType) -> [(Graph, Weights); 2] {
     [(graph.clone(), weights), (graph, other)]
 }
 
-fn bits(logits: &[f32]) -> Vec<u32> {
-    logits.iter().map(|x| x.to_bits()).collect()
-}
-
 fn weight_bytes(level: Level, model: &(Graph, Weights)) -> usize {
     compile(&cpu(level, 1, false), model, KvType::F32).memory().weights
 }

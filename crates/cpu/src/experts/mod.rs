@@ -4,6 +4,7 @@
 //! that have rows as one list (see [`divide`]). What the experts of a row make is kept apart and added up
 //! in the order of the row's routes, so that no sum depends on company.
 
+mod lower;
 mod needs;
 mod sort;
 
@@ -11,7 +12,7 @@ use std::ops::Range;
 
 use tessera_graph::ExpertUnit;
 
-pub(crate) use needs::{Needs, made_at};
+pub(crate) use needs::Needs;
 pub(crate) use sort::Sorted;
 
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
     region::Region,
     step::Step,
 };
+use needs::made_at;
 use sort::Group;
 
 /// Routes of one row up to which every thread prepares all of them for itself; see [`OWN_ROWS`].
@@ -59,6 +61,11 @@ pub(crate) struct Mixture {
     /// What experts made: `[rows * k, x.width]`.
     pub made: *mut f32,
 }
+
+// SAFETY: addresses point into regions that the executable owns beside the program.
+unsafe impl Send for Mixture {}
+// SAFETY: as above; threads write disjoint parts, as each stage divides them.
+unsafe impl Sync for Mixture {}
 
 /// What is done with a mixture, in this order. Threads meet before each, except after rows that every thread
 /// has prepared for itself.

@@ -1,9 +1,7 @@
 //! What mixtures need in memory, known before anything is allocated.
 
-use tessera_graph::{Graph, Limits, Op};
-
 use super::OWN_ROUTES;
-use crate::{kernels::acts::Acts, lower::limit_of};
+use crate::kernels::acts::Acts;
 
 /// The most that any mixture of a graph needs in a step at its limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,46 +23,45 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// Of `rows` rows of `cols` columns with `k` of `experts` experts, `width` columns inside.
-    pub fn new(rows: usize, k: usize, experts: usize, [cols, width]: [usize; 2]) -> Self {
+    /// Of `rows` rows of `cols` columns with `k` of `experts` experts, `width` columns inside; `float` if any
+    /// matrix reads floats.
+    pub fn new(
+        rows: usize,
+        k: usize,
+        experts: usize,
+        [cols, width]: [usize; 2],
+        float: bool,
+    ) -> Self {
         let routes = rows * k;
         // a group's panels have room for less than twice its rows, and for seven rows more at most
         let room = routes + routes.min(7 * experts);
-        let own = Acts::bytes(1, cols).max(Acts::bytes(k, width));
+        let own = Acts::bytes(1, cols, float).max(Acts::bytes(k, width, float));
         Self {
             experts,
             routes,
             groups: routes.min(experts.max(k)),
             width,
             bytes: made_at(routes, width) + routes * cols * size_of::<f32>(),
-            acts: Acts::bytes(room, cols.max(width)),
+            acts: Acts::bytes(room, cols.max(width), float),
             own_acts: if k <= OWN_ROUTES { own } else { 0 },
         }
     }
 
-    /// Of a graph.
-    pub fn of(graph: &Graph, limits: &Limits) -> Self {
-        graph.nodes.iter().fold(Self::default(), |most, node| {
-            let Op::Experts(op) = &node.op else { return most };
-            let x = &graph.values[node.inputs[0].index()];
-            let width =
-                op.experts.first().map_or(0, |e| graph.weights[e.up.weight.index()].shape[0]);
-            let rows = limit_of(x.rows, limits);
-            let one = Self::new(rows, op.k, op.experts.len(), [x.width, width]);
-            Self {
-                experts: most.experts.max(one.experts),
-                routes: most.routes.max(one.routes),
-                groups: most.groups.max(one.groups),
-                width: most.width.max(one.width),
-                bytes: most.bytes.max(one.bytes),
-                acts: most.acts.max(one.acts),
-                own_acts: most.own_acts.max(one.own_acts),
-            }
-        })
+    /// What either needs.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            experts: self.experts.max(other.experts),
+            routes: self.routes.max(other.routes),
+            groups: self.groups.max(other.groups),
+            width: self.width.max(other.width),
+            bytes: self.bytes.max(other.bytes),
+            acts: self.acts.max(other.acts),
+            own_acts: self.own_acts.max(other.own_acts),
+        }
     }
 }
 
 /// Where what experts make begins: behind what is between their matrices.
-pub(crate) fn made_at(routes: usize, width: usize) -> usize {
+pub(super) fn made_at(routes: usize, width: usize) -> usize {
     (routes * width * size_of::<f32>()).next_multiple_of(64)
 }

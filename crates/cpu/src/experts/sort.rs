@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn sorted(rows: usize, k: usize, experts: usize, ids: &[usize]) -> Sorted {
-        let needs = Needs::new(rows, k, experts, [1, 1]);
+        let needs = Needs::new(rows, k, experts, [1, 1], false);
         let mut sorted = Sorted::new(&needs);
         let held = sorted.bytes();
         assert_eq!(held, Sorted::bytes_of(&needs));
@@ -167,8 +167,8 @@ mod tests {
             sorted.each(0..half, &mut note);
             sorted.each(half..rows * k, &mut note);
             assert!(seen.iter().all(|&seen| seen));
-            let needs = Needs::new(rows, k, experts, [32, 32]);
-            assert!(Acts::bytes(sorted.room, 32) <= needs.acts);
+            let needs = Needs::new(rows, k, experts, [32, 32], true);
+            assert!(Acts::bytes(sorted.room, 32, true) <= needs.acts);
             let panels = sorted.groups.windows(2);
             assert!(panels.into_iter().all(|g| g[0].panel + Acts::room(g[0].rows) == g[1].panel));
         }

@@ -22,6 +22,11 @@ fn lanes(rows: usize) -> usize {
     rows.next_power_of_two().min(PANEL)
 }
 
+/// Where floats begin, behind the codes, scales and sums of `rows` rows.
+fn float_at(rows: usize, width: usize) -> usize {
+    (rows * (width + width / BLOCK * size_of::<Meta>())).next_multiple_of(64)
+}
+
 /// What a product needs to know of 32 columns of a row besides their codes.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
@@ -54,21 +59,21 @@ pub(crate) struct Acts {
 }
 
 impl Acts {
-    /// Bytes that `rows` rows of `cols` columns need, for both kinds together.
-    pub fn bytes(rows: usize, cols: usize) -> usize {
+    /// Bytes that `rows` rows of `cols` columns need; with `float`, for float dot products too.
+    pub fn bytes(rows: usize, cols: usize, float: bool) -> usize {
         let (rows, width) = (Self::room(rows), cols.next_multiple_of(BLOCK));
-        rows * (width * 5 + width / BLOCK * size_of::<Meta>())
+        float_at(rows, width) + if float { rows * width * size_of::<f32>() } else { 0 }
     }
 
     /// Lays out buffers for `rows` rows of `cols` columns from `base`, which is good for
-    /// [`Acts::bytes`] and 64-byte aligned. Panels are as wide as `rows` rows can use.
+    /// [`Acts::bytes`] and 64-byte aligned (without room for floats, if none are prepared). Panels are as
+    /// wide as `rows` rows can use.
     pub fn place(base: *mut u8, rows: usize, cols: usize) -> Self {
         let lanes = lanes(rows);
-        let (rows, width) = (rows.next_multiple_of(lanes), cols.next_multiple_of(BLOCK));
-        let q = base.cast();
-        let x = base.wrapping_add(rows * width);
-        let meta = x.wrapping_add(rows * width * 4).cast();
-        Self { width, lanes, q, meta, x: x.cast() }
+        let (rows, width) = (Self::room(rows), cols.next_multiple_of(BLOCK));
+        let meta = base.wrapping_add(rows * width).cast();
+        let x = base.wrapping_add(float_at(rows, width)).cast();
+        Self { width, lanes, q: base.cast(), meta, x }
     }
 
     /// Rows `first .. first + rows` as a buffer of their own, with panels as wide as so many can use.

@@ -56,10 +56,15 @@ pub(crate) struct Wants {
 }
 
 impl Wants {
+    /// Whether a matrix of such codes reads f32.
+    pub fn float_of(codes: Codes, precise: bool) -> bool {
+        precise || matches!(codes, Codes::Float(_) | Codes::E4M3)
+    }
+
     /// What any of `weights` reads.
     pub fn of<'a>(weights: impl Iterator<Item = &'a Tiles>, precise: bool) -> Self {
         weights.fold(Self { int: false, halves: false, float: false }, |all, weight| {
-            let float = precise || matches!(weight.codes, Codes::Float(_) | Codes::E4M3);
+            let float = Self::float_of(weight.codes, precise);
             Self {
                 int: all.int || !float,
                 halves: all.halves || weight.group < BLOCK,

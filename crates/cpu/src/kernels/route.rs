@@ -70,18 +70,14 @@ impl Kernel for Route<'_> {
 unsafe fn softmax<S: Isa>(x: *const f32, n: usize, out: *mut f32) {
     // SAFETY: the caller's.
     unsafe {
-        let load = |i: usize| {
-            let here = LANES.min(n - i);
-            S::keep(load_some::<S>(x.add(i), here), 0, here, f32::NEG_INFINITY)
-        };
-        let mut top = load(0);
+        let mut top = load::<S>(x, 0, n);
         for i in (LANES..n).step_by(LANES) {
-            top = S::max(top, load(i));
+            top = S::max(top, load::<S>(x, i, n));
         }
         let top = S::splat(S::largest(top));
         let mut sum = S::splat(0.0);
         for i in (0..n).step_by(LANES) {
-            let power = exp::<S>(S::sub(load(i), top));
+            let power = exp::<S>(S::sub(load::<S>(x, i, n), top));
             S::store(out.add(i), power);
             sum = S::add(sum, power);
         }
@@ -90,6 +86,17 @@ unsafe fn softmax<S: Isa>(x: *const f32, n: usize, out: *mut f32) {
             S::store(out.add(i), S::mul(S::load(out.add(i).cast_const()), inverse));
         }
     }
+}
+
+/// Elements from `i` of `n`, then those that weigh nothing.
+///
+/// # Safety
+/// `x` is good for `n` elements; the machine has `S`.
+#[inline(always)]
+unsafe fn load<S: Isa>(x: *const f32, i: usize, n: usize) -> S::F {
+    let here = LANES.min(n - i);
+    // SAFETY: the caller's.
+    unsafe { S::keep(load_some::<S>(x.add(i), here), 0, here, f32::NEG_INFINITY) }
 }
 
 /// The keys of the experts chosen, best first.
@@ -149,4 +156,27 @@ fn greatest(keys: &mut [u64], k: usize) -> &[u64] {
     let chosen = &mut keys[..k];
     chosen.sort_unstable_by(|a, b| b.cmp(a));
     chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_the_order_of_numbers_then_of_ids() {
+        let rising = [f32::NEG_INFINITY, -2.0, -1e-40, 0.0, 1e-40, 1.0, f32::INFINITY, f32::NAN];
+        for (i, pair) in rising.windows(2).enumerate() {
+            assert!(key(pair[0], i) < key(pair[1], 1_000_000), "{pair:?}");
+            assert!(key(pair[1], i) > key(pair[1], i + 1), "{pair:?}");
+        }
+        assert!(key(-f32::NAN, 0) < key(f32::NEG_INFINITY, 9));
+        assert_eq!(key(-0.0, 3), key(0.0, 3));
+        assert_eq!(id(key(-7.5, (1 << 24) - 1)), (1 << 24) - 1);
+    }
+
+    #[test]
+    fn rows_of_nan_still_choose() {
+        let mut keys = [key(f32::NAN, 0), key(-f32::NAN, 1), key(1.0, 2)];
+        assert_eq!(greatest(&mut keys, 2).iter().map(|&k| id(k)).collect::<Vec<_>>(), [0, 2]);
+    }
 }

@@ -3,11 +3,12 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod hybrid;
+pub mod mixture;
 
 use tessera_cpu::{Cpu, CpuOptions, Level};
 use tessera_graph::{
     Activation, Attend, Backend, Builder, Executable, Graph, KvType, Limits, RmsNorm, RopeSpec,
-    WeightId, Weights, oracle::Oracle, testing::run_logits,
+    WeightDecl, WeightId, Weights, oracle::Oracle, testing::run_logits,
 };
 use tessera_quant::{Float, Packing, encode::encode};
 
@@ -25,6 +26,7 @@ pub struct Shape {
     pub softcap: Option<f32>,
     pub head_norm: bool,
     pub bias: bool,
+    pub sinks: bool,
 }
 
 impl Default for Shape {
@@ -41,6 +43,7 @@ impl Default for Shape {
             softcap: None,
             head_norm: false,
             bias: false,
+            sinks: false,
         }
     }
 }
@@ -62,18 +65,28 @@ impl Noise {
 /// A llama-like model with its weights in `packing`.
 pub fn model(shape: &Shape, packing: Packing, seed: u64) -> (Graph, Weights) {
     let graph = graph(shape);
+    let weights = weights(&graph, seed, |_| packing);
+    (graph, weights)
+}
+
+/// Random weights, matrices as `packing` tells.
+pub fn weights(graph: &Graph, seed: u64, packing: impl Fn(&WeightDecl) -> Packing) -> Weights {
     let mut noise = Noise(seed);
     let weights = graph.weights.iter().map(|decl| {
         let [rows, cols] = decl.shape;
         let vector = rows == 1;
-        let scale = if vector { 0.2 } else { 1.5 / (cols as f32).sqrt() };
+        let scale = match vector {
+            // from hardly anything to most of a softmax
+            true if decl.name.contains("sinks") => 6.0,
+            true => 0.2,
+            false => 1.5 / (cols as f32).sqrt(),
+        };
         let offset = if decl.name.contains("norm") { 1.0 } else { 0.0 };
         let values: Vec<f32> = (0..rows * cols).map(|_| noise.next() * scale + offset).collect();
-        let packing = if vector { Packing::Dense(Float::F32) } else { packing };
+        let packing = if vector { Packing::Dense(Float::F32) } else { packing(decl) };
         encode(packing, rows, cols, &values).unwrap()
     });
-    let weights = Weights(weights.collect());
-    (graph, weights)
+    Weights(weights.collect())
 }
 
 fn graph(s: &Shape) -> Graph {
@@ -107,7 +120,8 @@ fn graph(s: &Shape) -> Graph {
         let q = b.rope(q, rope, s.heads).unwrap();
         let k = b.rope(k, rope, s.kv_heads).unwrap();
         let scale = (s.head_dim as f32).powf(-0.5) * 2.0;
-        let op = Attend { state, heads: s.heads, scale, softcap: s.softcap, sinks: None };
+        let sinks = s.sinks.then(|| b.vector(name("sinks"), s.heads).unwrap());
+        let op = Attend { state, heads: s.heads, scale, softcap: s.softcap, sinks };
         let a = b.attend(q, k, v, op).unwrap();
         let w = b.matrix(name("o"), s.hidden, s.heads * s.head_dim).unwrap();
         let a = b.linear(a, w, None).unwrap();
@@ -174,6 +188,10 @@ pub fn relative(got: &[f32], want: &[f32]) -> f32 {
         .fold(0.0f32, |m, (a, b)| if (a - b).abs() >= m { (a - b).abs() } else { m });
     assert!(got.iter().all(|x| x.is_finite()));
     worst / size
+}
+
+pub fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
 }
 
 /// Every packing, with groups that make tiles of full, partial and several chunks.
