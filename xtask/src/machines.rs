@@ -19,8 +19,16 @@ apt-get install --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cr
 /// Processors to emulate: the first has NEON alone, the second SDOT, the last everything.
 const PROCESSORS: [&str; 3] = ["cortex-a72", "neoverse-n1", "max"];
 
+/// What `sanitize thread` needs, for its error message.
+const THREAD_NEEDS: &str = "\
+the thread sanitizer must see Rust's library too, or it takes what is ordered in there for races; so it needs the
+library's source:
+rustup component add rust-src, or rustup component add rust-src --toolchain nightly";
+
 /// A compiler that can build for a target.
 struct Compiler {
+    /// Cargo's argument that chooses a toolchain.
+    toolchain: Option<&'static str>,
     /// `None` is the one that cargo takes.
     program: Option<&'static str>,
     /// Whether the standard library has to be built too.
@@ -28,24 +36,36 @@ struct Compiler {
 }
 
 impl Compiler {
+    /// The one that cargo takes, with the library it comes with.
+    const USUAL: Self = Self { toolchain: None, program: None, build_std: false };
+
     /// One with a library for `target`, else one with the library's source.
     fn find(target: &str) -> Option<Self> {
         let built =
             says(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
         if built.is_some_and(|folder| Path::new(&folder).is_dir()) {
-            return Some(Self { program: None, build_std: false });
+            return Some(Self::USUAL);
         }
-        let with_source = |program: &&str| {
-            let root = says(Command::new(program).args(["--print", "sysroot"]));
-            root.is_some_and(|root| Path::new(&root).join("lib/rustlib/src/rust/library").is_dir())
-        };
-        let program = ["rustc", DEBIANS].into_iter().find(with_source)?;
-        Some(Self { program: (program == DEBIANS).then_some(DEBIANS), build_std: true })
+        Self::with_source().or_else(|| {
+            let debians = Self { program: Some(DEBIANS), build_std: true, ..Self::USUAL };
+            has_source(&mut Command::new(DEBIANS)).then_some(debians)
+        })
+    }
+
+    /// One of rustup's with the library's source: the usual one, else the nightly.
+    fn with_source() -> Option<Self> {
+        let source = Self { build_std: true, ..Self::USUAL };
+        if has_source(&mut Command::new("rustc")) {
+            return Some(source);
+        }
+        has_source(Command::new("rustup").args(["run", "nightly", "rustc"]))
+            .then_some(Self { toolchain: Some("+nightly"), ..source })
     }
 
     /// `cargo test` of the CPU backend for `target`.
     fn test(&self, target: &str) -> Command {
         let mut command = Command::new("cargo");
+        command.args(self.toolchain);
         command.args(["test", "--locked", "-p", "tessera-cpu", "--target", target]);
         if let Some(program) = self.program {
             command.env("RUSTC", program);
@@ -80,18 +100,23 @@ pub fn neon() -> Result {
 /// Tests of the CPU backend under a sanitizer. Rust's own x86-64 compilers for Linux come with the sanitizers'
 /// libraries, the stable ones too.
 pub fn sanitize(kind: &str) -> Result {
-    let flags = match kind {
-        "address" => "-Zsanitizer=address",
-        // the standard library is the ordinary one: what it does to memory is not watched
-        "thread" => "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer",
+    let (compiler, flags) = match kind {
+        "address" => (Compiler::USUAL, "-Zsanitizer=address"),
+        // An ordinary library orders threads unseen: the end of `thread::scope`, the last `drop` of an `Arc` and
+        // the test harness's channel are all reported as races.
+        "thread" => (Compiler::with_source().ok_or(THREAD_NEEDS)?, "-Zsanitizer=thread"),
         _ => return Err(format!("no sanitizer {kind:?}; there are address and thread")),
     };
-    let mut test = Compiler { program: None, build_std: false }.test(INTEL);
+    let mut test = compiler.test(INTEL);
     test.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", flags);
-    // a test at a time, and so none of the channels by which the harness hears of others: those would
-    // be reported, because what orders them is in the library
     test.args(["--lib", "--tests", "--", "--test-threads=1"]);
     run(test)
+}
+
+/// Whether a compiler has the standard library's source.
+fn has_source(compiler: &mut Command) -> bool {
+    let root = says(compiler.args(["--print", "sysroot"]));
+    root.is_some_and(|root| Path::new(&root).join("lib/rustlib/src/rust/library").is_dir())
 }
 
 /// What a program prints, if it is there and content.
