@@ -10,10 +10,16 @@ use std::{
     },
 };
 
-use common::{Noise, Shape, compile, cpu, mixture::Mix, model};
+use common::{
+    Noise, Shape, compile, cpu,
+    hybrid::{Hybrid, Layer, VOCAB, hybrid},
+    mixture::Mix,
+    model,
+};
 use tessera_cpu::Level;
 use tessera_graph::{
-    Batch, Graph, KvType, RouteGroups, Sampling, TokenCount, Weights, testing::push,
+    Batch, Graph, KvType, NO_SLOT, RouteGroups, Sampling, Save, TokenCount, Weights,
+    testing::{Storage, push},
 };
 use tessera_quant::Packing;
 
@@ -39,10 +45,16 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Prefill, then decode of two sequences past a page and an attention split, with everything that sampling
-/// can be asked for.
+/// One test, since the harness allocates between two.
 #[test]
 fn a_warm_step_allocates_nothing() {
+    attention();
+    recurrences();
+}
+
+/// Prefill, then decode of two sequences past a page and an attention split, with everything that sampling
+/// can be asked for.
+fn attention() {
     let shape = Shape { window: Some(100), ..Shape::default() };
     let packing = Packing::Ggml(tessera_formats::GgmlType::Q4_1);
     let groups = Some(RouteGroups { count: 8, kept: 4 });
@@ -99,4 +111,46 @@ fn allocates_nothing(parts: &(Graph, Weights), vocab: usize) {
         }
         assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0);
     }
+}
+
+/// Chunks, tokens, and saves after each of a few, of two sequences with recurrent layers.
+fn recurrences() {
+    let layers = vec![
+        Layer::Scan { heads: 4, groups: 2, head_dim: 20, state: 9, log: true },
+        Layer::Attention(None),
+        Layer::Delta { heads: 4, key_heads: 2, key_dim: 16, value_dim: 24, log: true },
+    ];
+    let parts = hybrid(&Hybrid { hidden: 32, kernel: 4, layers }, 1);
+    let storage = Storage::of(&parts.0);
+    let mut exe = compile(&cpu(Level::best(), 3, true), &parts, KvType::F16);
+    storage.grow(&mut *exe, 32, 16);
+    let mut noise = Noise(4);
+    let mut position = 0;
+    let mut batches = Vec::new();
+    for len in [150, 1, 4, 1, 70, 4, 1] {
+        let mut batch = Batch::default();
+        for sequence in 0..2u32 {
+            let tokens = noise.tokens(len, VOCAB);
+            let after = if len == 4 { 1 } else { len as u32 };
+            let saves: Vec<Save> = (after..=len as u32)
+                .map(|after| Save { after, slot: (len as u32 - after) * 2 + sequence })
+                .collect();
+            let slot = if position == 0 { NO_SLOT } else { sequence };
+            storage.push(&mut batch, &tokens, position, (slot, &saves), |page| {
+                2 * page as u32 + sequence
+            });
+        }
+        position += len;
+        batches.push(batch);
+    }
+    let mut sampled = Vec::new();
+    let (warm, counted) = batches.split_at(3);
+    for batch in warm {
+        exe.step(batch, &mut sampled).unwrap();
+    }
+    let before = ALLOCATIONS.load(Relaxed);
+    for batch in counted {
+        exe.step(batch, &mut sampled).unwrap();
+    }
+    assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0);
 }

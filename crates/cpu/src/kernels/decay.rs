@@ -58,10 +58,15 @@ pub(super) unsafe fn steps<S: Isa>(
 ) -> PerToken {
     // SAFETY: the caller vouches for the machine.
     unsafe {
-        each::<S>(x, len, |_, x| {
-            let step = softplus::<S>(S::add(x, S::splat(bias)));
-            S::min(S::max(step, S::splat(least)), S::splat(greatest))
-        })
+        each::<S>(
+            x,
+            len,
+            #[inline(always)]
+            |_, x| {
+                let step = softplus::<S>(S::add(x, S::splat(bias)));
+                S::min(S::max(step, S::splat(least)), S::splat(greatest))
+            },
+        )
     }
 }
 
@@ -73,7 +78,14 @@ pub(super) unsafe fn steps<S: Isa>(
 pub(super) unsafe fn logarithms<S: Isa>(steps: &PerToken, len: usize, rate: f32) -> PerToken {
     // SAFETY: the caller vouches for the machine. Less than the bound is no different from it, and has
     // no differences.
-    unsafe { each::<S>(steps, len, |_, d| S::max(S::mul(d, S::splat(rate)), S::splat(-1e5))) }
+    unsafe {
+        each::<S>(
+            steps,
+            len,
+            #[inline(always)]
+            |_, d| S::max(S::mul(d, S::splat(rate)), S::splat(-1e5)),
+        )
+    }
 }
 
 /// The decays themselves.
@@ -83,7 +95,14 @@ pub(super) unsafe fn logarithms<S: Isa>(steps: &PerToken, len: usize, rate: f32)
 #[inline(always)]
 pub(super) unsafe fn factors<S: Isa>(logarithms: &PerToken, len: usize) -> PerToken {
     // SAFETY: the caller vouches for the machine.
-    unsafe { each::<S>(logarithms, len, |_, x| exp::<S>(x)) }
+    unsafe {
+        each::<S>(
+            logarithms,
+            len,
+            #[inline(always)]
+            |_, x| exp::<S>(x),
+        )
+    }
 }
 
 /// Decays from token to token of a chunk. Sums of logarithms are kept and subtracted, never decays
@@ -128,7 +147,14 @@ impl Decays {
     #[inline(always)]
     pub unsafe fn to_end<S: Isa>(&self) -> PerToken {
         // SAFETY: the caller vouches for the machine.
-        unsafe { each::<S>(&self.high, CHUNK, |s, _| self.to::<S>(CHUNK - 1, s)) }
+        unsafe {
+            each::<S>(
+                &self.high,
+                CHUNK,
+                #[inline(always)]
+                |s, _| self.to::<S>(CHUNK - 1, s),
+            )
+        }
     }
 
     /// From before the chunk to each token.
@@ -138,6 +164,98 @@ impl Decays {
     #[inline(always)]
     pub unsafe fn from_start<S: Isa>(&self) -> PerToken {
         // SAFETY: the caller vouches for the machine.
-        unsafe { each::<S>(&self.high, CHUNK, |_, x| exp2::<S>(x)) }
+        unsafe {
+            each::<S>(
+                &self.high,
+                CHUNK,
+                #[inline(always)]
+                |_, x| exp2::<S>(x),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::{Kernel, Level};
+
+    struct Steps(PerToken);
+
+    impl Kernel for Steps {
+        type Output = PerToken;
+
+        #[inline(always)]
+        unsafe fn run<S: Isa>(self) -> PerToken {
+            // SAFETY: the caller's machine has `S`.
+            unsafe { steps::<S>(&self.0, CHUNK, 0.25, (0.0, 50.0)) }
+        }
+    }
+
+    #[test]
+    fn steps_are_those_of_double_precision() {
+        for level in Level::available() {
+            for block in -40..40 {
+                let x: PerToken = std::array::from_fn(|i| block as f32 * 2.0 + i as f32 / 32.0);
+                // SAFETY: the level is available.
+                let got = unsafe { level.run(Steps(x)) };
+                for (x, got) in x.into_iter().zip(got) {
+                    let want = (f64::from(x) + 0.25).exp().ln_1p().clamp(0.0, 50.0);
+                    let error = (f64::from(got) / want - 1.0).abs();
+                    assert!(error < 4e-7, "{level}: {x} gives {got}, not {want}");
+                }
+            }
+        }
+    }
+
+    /// All pairs of a chunk, and what is left at its end.
+    struct Pairs(PerToken);
+
+    impl Kernel for Pairs {
+        type Output = (Vec<PerToken>, PerToken, PerToken);
+
+        #[inline(always)]
+        unsafe fn run<S: Isa>(self) -> Self::Output {
+            let decays = Decays::new(&self.0);
+            // SAFETY: the caller's machine has `S`; whole vectors of arrays.
+            unsafe {
+                let row = |t: usize| {
+                    each::<S>(
+                        &self.0,
+                        CHUNK,
+                        #[inline(always)]
+                        |s, _| decays.to::<S>(t, s),
+                    )
+                };
+                let rows = (0..CHUNK).map(row).collect();
+                (rows, decays.from_start::<S>(), decays.to_end::<S>())
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_far_from_the_start_keep_their_decays() {
+        // hundreds of powers away from the chunk's beginning a sum in f32 alone would be too coarse
+        for (level, scale) in
+            Level::available().into_iter().flat_map(|l| [0.001, 1.0, 30.0, 1e5].map(|s| (l, s)))
+        {
+            let logs: PerToken =
+                std::array::from_fn(|i| -scale * ((i * 29 + 7) % 64) as f32 / 64.0);
+            let sum = |range: std::ops::Range<usize>| -> f64 {
+                logs[range].iter().map(|&x| f64::from(x)).sum::<f64>().exp()
+            };
+            // SAFETY: the level is available.
+            let (pairs, from_start, to_end) = unsafe { level.run(Pairs(logs)) };
+            let near = |got: f32, want: f64| {
+                // beyond the smallest normal number there is nothing
+                let error = (f64::from(got) - want).abs() / want.max(1e-30);
+                assert!(error < 1e-5, "{level}, {scale}: {got}, not {want}");
+            };
+            for t in 0..CHUNK {
+                (0..=t).for_each(|s| near(pairs[t][s], sum(s + 1..t + 1)));
+                near(from_start[t], sum(0..t + 1));
+                near(to_end[t], sum(t + 1..CHUNK));
+            }
+        }
     }
 }

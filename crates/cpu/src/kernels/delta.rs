@@ -17,14 +17,15 @@ use std::ops::Range;
 use tessera_graph::{CHUNK, DeltaDecl};
 
 use super::{
+    ahead::fetch_ahead,
     chunk::{Reading, Writing},
     decay::{Decays, PerToken, column, each, factors, logarithms, steps},
     math::{load_some, map, sigmoid, store_some},
     small::{Columns, Lower, Matrix, ROWS, by_columns, transpose},
 };
 use crate::{
-    isa::{Isa, Kernel, LANES, prefetch},
-    recur::{AHEAD, Stretch},
+    isa::{Isa, Kernel, LANES},
+    recur::Stretch,
 };
 
 /// A gated delta rule, its weights laid out.
@@ -175,7 +176,12 @@ impl<'a> Head<'a> {
                 v: all.v.from(0, head * delta.value_dim),
                 out: all.out.add(head * delta.value_dim),
                 decays: logarithms::<S>(&steps, len, *delta.rate.add(head)),
-                rates: each::<S>(&b, len, |_, b| sigmoid::<S>(b)),
+                rates: each::<S>(
+                    &b,
+                    len,
+                    #[inline(always)]
+                    |_, b| sigmoid::<S>(b),
+                ),
             }
         }
     }
@@ -201,7 +207,7 @@ impl<'a> Head<'a> {
 struct Tokens<'a>(&'a Head<'a>);
 
 impl Columns for Tokens<'_> {
-    const NARROW: usize = 2;
+    const MOST: (usize, usize) = (8, 2);
 
     #[inline(always)]
     unsafe fn columns<S: Isa, const V: usize>(&self, first: usize) {
@@ -218,9 +224,13 @@ impl Columns for Tokens<'_> {
                 let decay = S::splat(decays[t]);
                 let mut known = [S::splat(0.0); V];
                 for i in 0..n {
-                    let (from, k) = (from.add(i * width), S::splat(*k.add(i)));
+                    let (from, to) = (from.add(i * width), to.add(i * width));
+                    let k = S::splat(*k.add(i));
+                    // later tokens find the state at hand
+                    if t == 0 {
+                        fetch_ahead::<V>(from, to);
+                    }
                     for v in 0..V {
-                        prefetch(from.wrapping_add(AHEAD + v * LANES).cast());
                         known[v] = S::fma(k, S::load(from.add(v * LANES)), known[v]);
                     }
                 }
@@ -325,7 +335,7 @@ struct ChunkColumns<'a> {
 }
 
 impl Columns for ChunkColumns<'_> {
-    const NARROW: usize = 1;
+    const MOST: (usize, usize) = (4, 1);
 
     #[inline(always)]
     unsafe fn columns<S: Isa, const V: usize>(&self, first: usize) {

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 pub(crate) mod acts;
+mod ahead;
 pub(crate) mod attention;
 mod chunk;
 mod codes;

@@ -15,14 +15,15 @@ use std::ops::Range;
 use tessera_graph::{CHUNK, ScanDecl};
 
 use super::{
+    ahead::fetch_ahead,
     chunk::{Reading, Writing},
     decay::{Decays, PerToken, column, factors, logarithms, steps},
     math::{load_some, store_some},
     small::{Columns, Lower, Matrix, ROWS, by_columns, transpose},
 };
 use crate::{
-    isa::{Isa, Kernel, LANES, prefetch},
-    recur::{AHEAD, Stretch},
+    isa::{Isa, Kernel, LANES},
+    recur::Stretch,
 };
 
 /// A selective state space, its weights laid out.
@@ -159,7 +160,7 @@ impl<'a> Head<'a> {
 struct Tokens<'a>(&'a Head<'a>);
 
 impl Columns for Tokens<'_> {
-    const NARROW: usize = 2;
+    const MOST: (usize, usize) = (8, 2);
 
     #[inline(always)]
     unsafe fn columns<S: Isa, const V: usize>(&self, first: usize) {
@@ -185,8 +186,11 @@ impl Columns for Tokens<'_> {
                 for i in 0..n {
                     let (b, c) = (S::splat(*b.add(i)), S::splat(*c.add(i)));
                     let (from, to) = (from.add(i * width), to.add(i * width));
+                    // later tokens find the state at hand
+                    if t == 0 {
+                        fetch_ahead::<V>(from, to);
+                    }
                     for v in 0..V {
-                        prefetch(from.wrapping_add(AHEAD + v * LANES).cast());
                         let s = S::mul(S::load(from.add(v * LANES)), decay);
                         let s = S::fma(b, x[v], s);
                         S::store(to.add(v * LANES), s);
@@ -266,7 +270,7 @@ struct ChunkColumns<'a> {
 }
 
 impl Columns for ChunkColumns<'_> {
-    const NARROW: usize = 1;
+    const MOST: (usize, usize) = (4, 1);
 
     #[inline(always)]
     unsafe fn columns<S: Isa, const V: usize>(&self, first: usize) {

@@ -92,8 +92,8 @@ pub(super) unsafe fn multiply<S: Isa, const R: usize, const V: usize>(
 
 /// Work on columns that do not know of each other, as many vectors of them at a time as registers allow.
 pub(super) trait Columns {
-    /// Vectors at a time on machines with few registers.
-    const NARROW: usize;
+    /// Vectors at a time at most: 4 or 8 where there are many registers, 1 or 2 where there are few.
+    const MOST: (usize, usize);
 
     /// Columns `16 * first .. 16 * (first + V)`.
     ///
@@ -111,13 +111,19 @@ pub(super) unsafe fn by_columns<S: Isa, C: Columns>(work: &C, vectors: usize) {
     let mut first = 0;
     // SAFETY: passed on.
     unsafe {
+        if S::WIDE && const { C::MOST.0 == 8 } {
+            while first + 8 <= vectors {
+                work.columns::<S, 8>(first);
+                first += 8;
+            }
+        }
         if S::WIDE {
             while first + 4 <= vectors {
                 work.columns::<S, 4>(first);
                 first += 4;
             }
         }
-        if S::WIDE || const { C::NARROW == 2 } {
+        if S::WIDE || const { C::MOST.1 == 2 } {
             while first + 2 <= vectors {
                 work.columns::<S, 2>(first);
                 first += 2;
@@ -162,7 +168,7 @@ struct LowerRows<'a> {
 }
 
 impl Columns for LowerRows<'_> {
-    const NARROW: usize = 1;
+    const MOST: (usize, usize) = (4, 1);
 
     #[inline(always)]
     unsafe fn columns<S: Isa, const V: usize>(&self, first: usize) {

@@ -25,9 +25,6 @@ use crate::{
 
 pub(crate) use lower::scratch_bytes;
 
-/// How many floats ahead of its use a state is fetched; see the same for weights.
-pub(crate) const AHEAD: usize = 1600;
-
 /// Consecutive tokens of a run, and where the state is before and after them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stretch {
@@ -201,5 +198,36 @@ impl Step<'_> {
             }
             Some(stretch)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tessera_graph::NO_SLOT;
+
+    use super::*;
+
+    #[test]
+    fn every_unit_of_every_run_is_one_threads() {
+        let lengths = [1u32, 200, 1, 3, 64, 17];
+        for (units, threads) in (1..30).flat_map(|units| (1..9).map(move |t| (units, t))) {
+            let total = 286 * units;
+            let mut row = 0;
+            for len in lengths {
+                let (tables, saves) = (0, (0, 0));
+                let run = Run { row, len, position: 0, tables, slot: NO_SLOT, saves };
+                let mut next = 0;
+                for thread in 0..threads {
+                    let mine = total * thread / threads..total * (thread + 1) / threads;
+                    let mine = units_within(&mine, &run, units);
+                    if !mine.is_empty() {
+                        assert_eq!(mine.start, next, "{units} units on {threads} threads");
+                        next = mine.end;
+                    }
+                }
+                assert_eq!(next, units, "{units} units on {threads} threads");
+                row += len;
+            }
+        }
     }
 }
