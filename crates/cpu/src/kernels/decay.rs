@@ -162,7 +162,7 @@ impl Decays {
     /// # Safety
     /// The machine has `S`.
     #[inline(always)]
-    pub unsafe fn from_start<S: Isa>(&self) -> PerToken {
+    pub unsafe fn since_start<S: Isa>(&self) -> PerToken {
         // SAFETY: the caller vouches for the machine.
         unsafe {
             each::<S>(
@@ -228,7 +228,7 @@ mod tests {
                     )
                 };
                 let rows = (0..CHUNK).map(row).collect();
-                (rows, decays.from_start::<S>(), decays.to_end::<S>())
+                (rows, decays.since_start::<S>(), decays.to_end::<S>())
             }
         }
     }
@@ -245,7 +245,7 @@ mod tests {
                 logs[range].iter().map(|&x| f64::from(x)).sum::<f64>().exp()
             };
             // SAFETY: the level is available.
-            let (pairs, from_start, to_end) = unsafe { level.run(Pairs(logs)) };
+            let (pairs, since_start, to_end) = unsafe { level.run(Pairs(logs)) };
             let near = |got: f32, want: f64| {
                 // beyond the smallest normal number there is nothing
                 let error = (f64::from(got) - want).abs() / want.max(1e-30);
@@ -253,7 +253,7 @@ mod tests {
             };
             for t in 0..CHUNK {
                 (0..=t).for_each(|s| near(pairs[t][s], sum(s + 1..t + 1)));
-                near(from_start[t], sum(0..t + 1));
+                near(since_start[t], sum(0..t + 1));
                 near(to_end[t], sum(t + 1..CHUNK));
             }
         }

@@ -319,8 +319,8 @@ impl Memory {
                     S::store(self.solve.add(at), S::keep(part, 0, LANES.min(t - s), 0.0));
                 }
             }
-            let (from_start, to_end) = (decays.from_start::<S>(), decays.to_end::<S>());
-            let work = ChunkColumns { memory: self, head, from_start, to_end };
+            let (since_start, to_end) = (decays.since_start::<S>(), decays.to_end::<S>());
+            let work = ChunkColumns { memory: self, head, since_start, to_end };
             by_columns::<S, _>(&work, head.all.delta.vectors());
         }
     }
@@ -330,7 +330,7 @@ impl Memory {
 struct ChunkColumns<'a> {
     memory: &'a Memory,
     head: &'a Head<'a>,
-    from_start: PerToken,
+    since_start: PerToken,
     to_end: PerToken,
 }
 
@@ -345,7 +345,7 @@ impl Columns for ChunkColumns<'_> {
         let state = Matrix { p: head.from.wrapping_add(at), stride };
         let u = Matrix { p: self.memory.u.wrapping_add(at), stride };
         let square = |p: *mut f32| Matrix { p, stride: CHUNK };
-        let decay = &self.from_start;
+        let decay = &self.since_start;
         let (solve, mixed) = (square(self.memory.solve), square(self.memory.mixed));
         let known = Reading { reader: *k, state, n, decay, mixed: solve, inputs: u };
         let output = Reading { reader: *q, state, n, decay, mixed, inputs: u };
@@ -369,7 +369,7 @@ impl Columns for ChunkColumns<'_> {
                     S::store(u.at(t, v * LANES).cast_mut(), left);
                 }
             }
-            let (to, kept) = (head.to.add(at), self.from_start[CHUNK - 1]);
+            let (to, kept) = (head.to.add(at), self.since_start[CHUNK - 1]);
             Writing { from: state, to, n, kept, writer: *k, inputs: u }.run::<S, V>();
         }
     }

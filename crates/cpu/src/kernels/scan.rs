@@ -240,7 +240,7 @@ impl Chunk {
         // SAFETY: whole vectors of this memory, and those of a row that are there.
         unsafe {
             let decays = Decays::new(&head.decays);
-            let (from_start, to_end) = (decays.from_start::<S>(), decays.to_end::<S>());
+            let (since_start, to_end) = (decays.since_start::<S>(), decays.to_end::<S>());
             for t in 0..CHUNK {
                 for s in (0..=t).step_by(LANES) {
                     let at = t * CHUNK + s;
@@ -257,7 +257,7 @@ impl Chunk {
                     S::store(self.left.add(at), S::mul(x, left));
                 }
             }
-            by_columns::<S, _>(&ChunkColumns { chunk: self, head, from_start }, vectors);
+            by_columns::<S, _>(&ChunkColumns { chunk: self, head, since_start }, vectors);
         }
     }
 }
@@ -266,7 +266,7 @@ impl Chunk {
 struct ChunkColumns<'a> {
     chunk: &'a Chunk,
     head: &'a Head<'a>,
-    from_start: PerToken,
+    since_start: PerToken,
 }
 
 impl Columns for ChunkColumns<'_> {
@@ -280,7 +280,7 @@ impl Columns for ChunkColumns<'_> {
         let state = Matrix { p: head.from.wrapping_add(at), stride };
         let inputs = Matrix { p: chunk.x.wrapping_add(at), stride };
         let mixed = Matrix { p: chunk.mixed, stride: CHUNK };
-        let reading = Reading { reader: *c, state, n, decay: &self.from_start, mixed, inputs };
+        let reading = Reading { reader: *c, state, n, decay: &self.since_start, mixed, inputs };
         // SAFETY: whole vectors of the state and of this memory, and those of a row that are there. The
         // state is read for outputs before it is written.
         unsafe {
@@ -298,7 +298,7 @@ impl Columns for ChunkColumns<'_> {
             }
             let to = head.to.add(at);
             let inputs = Matrix { p: chunk.left.add(at), stride };
-            let kept = self.from_start[CHUNK - 1];
+            let kept = self.since_start[CHUNK - 1];
             Writing { from: state, to, n, kept, writer: *b, inputs }.run::<S, V>();
         }
     }
