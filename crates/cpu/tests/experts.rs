@@ -181,6 +181,13 @@ fn routes_are_the_oracles() {
             for biased in [false, true] {
                 // of few different numbers, so that there are ties
                 for steps in [3.0, 1e9] {
+                    // sums of two such may be equal but for rounding, which is not the oracle's
+                    if router.groups.is_some()
+                        && steps == 3.0
+                        && (biased || scoring == Scoring::Sigmoid)
+                    {
+                        continue;
+                    }
                     let mut number = |scale: f32| ((noise.next() * steps).round() / steps) * scale;
                     let logits: Vec<Vec<f32>> = tokens
                         .iter()
