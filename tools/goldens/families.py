@@ -13,35 +13,9 @@ import shutil
 import torch
 
 import common
+import mixtures
 import reference
-
-VOCABULARY = 96
-
-
-def base(model_type: str, architecture: str, **more) -> dict:
-    return {
-        "architectures": [architecture],
-        "model_type": model_type,
-        "dtype": "bfloat16",
-        "vocab_size": VOCABULARY,
-        "hidden_size": 64,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "hidden_act": "silu",
-        "max_position_embeddings": 256,
-        "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": False,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-    } | more
-
-
-def without(config: dict, *names) -> dict:
-    return {k: v for k, v in config.items() if k not in names}
-
+from configs import V5, SavedByTransformers5, base, without
 
 # Original contexts are tiny, so that heads of 16 and 48 tokens meet every part of each scaling.
 LLAMA3_ROPE = {
@@ -123,11 +97,6 @@ def longrope(pairs: int) -> dict:
     }
 
 
-class SavedByTransformers5(dict):
-    """A case whose config.json is written the way transformers 5 saves this config."""
-
-
-V5 = SavedByTransformers5
 TIED = {"tie_word_embeddings": True}
 ZERO_CENTRED = {"norm": 0.0, "embed": 0.25}  # Gemma norms multiply by 1 + w, and embeddings by 8
 WINDOW_FROM_LAYER_1 = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
@@ -246,7 +215,7 @@ FAMILIES = {
             ),
         },
     ),
-}
+} | mixtures.FAMILIES
 
 
 def resolve(case) -> dict:
@@ -273,7 +242,7 @@ def make(family: str, seed: int):
     configs = {name: resolve(case) for name, case in cases.items()}
     weights = reference.random_weights(next(iter(configs.values())), seed, rules)
     vocabulary = next(iter(configs.values()))["vocab_size"]
-    sequences = reference.tokens(vocabulary, seed)
+    sequences = reference.tokens(vocabulary, seed, rules.get("long", reference.LONG))
     directory = common.fresh(common.MODEL_FIXTURES / family)
     save_weights(directory, family, weights)
     seen = {}

@@ -17,6 +17,17 @@ pub(crate) fn sliding_layers(
     sizes: &Sizes,
     rule: impl Fn(usize) -> bool,
 ) -> Result<Vec<bool>> {
+    layers_of(config, sizes, ["sliding_attention", "full_attention"], rule)
+}
+
+/// Whether each layer is of the first of two kinds: by `layer_types` where that is given, else by the
+/// family's rule.
+pub(crate) fn layers_of(
+    config: &Config,
+    sizes: &Sizes,
+    [first, second]: [&str; 2],
+    rule: impl Fn(usize) -> bool,
+) -> Result<Vec<bool>> {
     const KEY: &str = "layer_types";
     let Some(types) = config.opt_strs(KEY)? else {
         return Ok((0..sizes.layers).map(rule).collect());
@@ -25,15 +36,15 @@ pub(crate) fn sliding_layers(
         let problem = format!("{} entries for {} layers", types.len(), sizes.layers);
         return Err(config.error(KEY, problem).into());
     }
-    let sliding = types.iter().map(|kind| match *kind {
-        "sliding_attention" => Ok(true),
-        "full_attention" => Ok(false),
+    let kinds = types.iter().map(|&kind| match kind {
+        _ if kind == first => Ok(true),
+        _ if kind == second => Ok(false),
         other => {
-            let problem = format!("{other:?} is neither sliding_attention nor full_attention");
+            let problem = format!("{other:?} is neither {first} nor {second}");
             Err(config.error(KEY, problem).into())
         }
     });
-    sliding.collect()
+    kinds.collect()
 }
 
 /// The window of sliding layers, which they must have.

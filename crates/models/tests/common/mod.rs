@@ -137,7 +137,7 @@ impl Golden {
 
 /// Limits that fit every fixture.
 pub const LIMITS: Limits =
-    Limits { tokens: 128, outputs: 128, runs: 4, context: 128, kv: KvType::F32 };
+    Limits { tokens: 256, outputs: 256, runs: 4, context: 256, kv: KvType::F32 };
 
 /// What runs a model, and how it remembers.
 #[derive(Clone, Copy)]
