@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Case;
+use common::{Case, read_json};
 use serde_json::{Value, json};
 use tessera_formats::{Checkpoint, Dtype};
 use tessera_models::{BuildOptions, Error};
@@ -260,7 +260,7 @@ fn no_configuration_panics() {
     ] {
         let folder = Case::new(case);
         let path = folder.folder.path().join("config.json");
-        let original: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let original: Value = read_json(&path);
         for pointer in pointers(&original) {
             for value in &nasty {
                 let mut config = original.clone();

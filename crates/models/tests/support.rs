@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Case, cases};
+use common::{Case, cases, read_json};
 use serde_json::{Value, json};
 use tessera_formats::Checkpoint;
 use tessera_models::{families, rope_types};
@@ -49,5 +49,5 @@ fn every_rope_type_is_understood() {
 }
 
 fn config(case: &Case) -> Value {
-    serde_json::from_slice(&std::fs::read(case.folder.path().join("config.json")).unwrap()).unwrap()
+    read_json(&case.folder.path().join("config.json"))
 }

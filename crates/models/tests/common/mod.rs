@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tessera_formats::{Checkpoint, Tensor, safetensors};
+use tessera_formats::{Checkpoint, Config, Tensor, safetensors};
 use tessera_graph::{Backend, Graph, KvType, Limits, Weights, oracle::Oracle, testing};
 use tessera_models::{Bound, BuildOptions, open};
 
@@ -79,8 +79,7 @@ impl Case {
     /// The same with fields of `config.json` set (or, to `null`, unset).
     pub fn with(self, fields: serde_json::Value) -> Self {
         let path = self.folder.path().join("config.json");
-        let mut config: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let mut config = read_json(&path);
         for (key, value) in fields.as_object().unwrap() {
             config[key] = value.clone();
         }
@@ -103,6 +102,12 @@ impl Case {
     pub fn open(&self, context: Option<usize>) -> tessera_models::Result<Bound> {
         open(&Checkpoint::open(self.folder.path()).unwrap(), &BuildOptions { context })
     }
+}
+
+/// A `config.json`, of which Python may have written infinities.
+pub fn read_json(path: &Path) -> serde_json::Value {
+    let config = Config::parse(&std::fs::read(path).unwrap(), "test").unwrap();
+    serde_json::Value::Object(config.raw().clone())
 }
 
 /// A golden's sequences and their logits.
