@@ -170,6 +170,39 @@ fn recurrent_layers_are_bounded() {
 }
 
 #[test]
+fn what_hybrids_do_not_do_is_refused() {
+    let default = "nemotron_h/default";
+    for pattern in ["ME*XM", "", "mE*EM"] {
+        refused_field(default, json!({ "hybrid_override_pattern": pattern }));
+    }
+    refused_field(default, json!({ "hybrid_override_pattern": "M".repeat(5000) }));
+    refused_field(default, json!({ "hybrid_override_pattern": null }));
+    let kinds = ["linear_attention", "sliding_attention"];
+    refused_field("nemotron_h/ungrouped_v5", json!({ "layers_block_type": kinds }));
+    refused_field(default, json!({ "moe_latent_size": 16 }));
+    refused_field(default, json!({ "sliding_window": 16 }));
+    refused_field(default, json!({ "mlp_hidden_act": "silu" }));
+    refused_field(default, json!({ "mamba_hidden_act": "relu2" }));
+    refused_field(default, json!({ "n_routed_experts": 0 }));
+    refused_field(default, json!({ "num_experts_per_tok": 9 }));
+    refused_field(default, json!({ "n_group": 3 }));
+    refused_field(default, json!({ "topk_group": 5 }));
+    refused_field(default, json!({ "mamba_num_heads": 5 , "n_groups": 2 }));
+    // Three experts of one group of two.
+    let text = refused(default, json!({ "topk_group": 1 }));
+    assert!(text.contains("3 experts from 1 of 4 groups"), "{text}");
+    let default = "granitemoehybrid/default";
+    refused_field(default, json!({ "position_embedding_type": "alibi" }));
+    refused_field(default, json!({ "layer_types": ["mamba", "attention", "conv"] }));
+    refused_field(default, json!({ "layer_types": ["mamba"] }));
+    refused_field(default, json!({ "hidden_act": "relu2" }));
+    refused_field(default, json!({ "logits_scaling": 0 }));
+    refused_field(default, json!({ "num_local_experts": -1 }));
+    refused_field(default, json!({ "num_experts_per_tok": 6 }));
+    refused_field(default, json!({ "shared_intermediate_size": 0 }));
+}
+
+#[test]
 fn unknown_architectures_are_named() {
     let text = refused("llama/default", json!({ "model_type": "mamba9" }));
     assert!(text.contains("\"mamba9\" is not supported") && text.contains("qwen3"), "{text}");
@@ -257,10 +290,13 @@ fn no_configuration_panics() {
         "mamba2/default",
         "falcon_h1_tied/default",
         "lfm2/indices",
+        "granitemoehybrid/rope_v5",
+        "nemotron_h/default",
+        "nemotron_h/ungrouped_v5",
     ] {
         let folder = Case::new(case);
         let path = folder.folder.path().join("config.json");
-        let original: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let original = common::json(&path);
         for pointer in pointers(&original) {
             for value in &nasty {
                 let mut config = original.clone();

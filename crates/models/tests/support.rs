@@ -49,5 +49,5 @@ fn every_rope_type_is_understood() {
 }
 
 fn config(case: &Case) -> Value {
-    serde_json::from_slice(&std::fs::read(case.folder.path().join("config.json")).unwrap()).unwrap()
+    common::json(&case.folder.path().join("config.json"))
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tessera_formats::{Checkpoint, Tensor, safetensors};
+use tessera_formats::{Checkpoint, Config, Tensor, safetensors};
 use tessera_graph::{Backend, Graph, KvType, Limits, Weights, oracle::Oracle, testing};
 use tessera_models::{Bound, BuildOptions, open};
 
@@ -29,6 +29,11 @@ pub fn cases() -> Vec<String> {
     cases.sort();
     assert!(cases.len() > 30, "fixtures are missing: {cases:?}");
     cases
+}
+
+/// A configuration; some have Python's `Infinity`, which is tagged here.
+pub fn json(path: &Path) -> serde_json::Value {
+    Config::open(path).unwrap().raw().clone().into()
 }
 
 /// A checkpoint assembled from a family's weights and a case's configuration. The folder lives as
@@ -79,8 +84,7 @@ impl Case {
     /// The same with fields of `config.json` set (or, to `null`, unset).
     pub fn with(self, fields: serde_json::Value) -> Self {
         let path = self.folder.path().join("config.json");
-        let mut config: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let mut config = json(&path);
         for (key, value) in fields.as_object().unwrap() {
             config[key] = value.clone();
         }
