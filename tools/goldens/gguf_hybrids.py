@@ -68,7 +68,7 @@ def add_metadata(writer: gguf.GGUFWriter, config):
     writer.add_block_count(len(layers))
     writer.add_embedding_length(config.hidden_size)
     eps = next(getattr(config, key) for key in ("layer_norm_epsilon", "norm_eps", "rms_norm_eps") if hasattr(config, key))
-    writer.add_layer_norm_rms_eps(eps)
+    (writer.add_layer_norm_eps if kind == "nemotron_h" else writer.add_layer_norm_rms_eps)(eps)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     unbounded = kind == "mamba2" or kind == "granitemoehybrid" and config.position_embedding_type != "rope"
     writer.add_context_length(UNBOUNDED if unbounded else config.max_position_embeddings)

@@ -277,6 +277,7 @@ FAMILIES = {
                 **TIED,
                 num_local_experts=0,
                 num_experts_per_tok=0,
+                intermediate_size=40,  # unused but in GGUF files, where both widths must be the same
                 mamba_n_heads=3,
                 mamba_n_groups=1,
                 mamba_d_head="auto",

@@ -100,7 +100,8 @@ impl Names {
     }
 
     /// Whether a tensor of the file may go unused: what the configuration already says (rotary
-    /// frequencies), a copy of the tied embedding, and the other half of a multimodal model.
+    /// frequencies), a copy of the tied embedding, layers that guess further tokens (which the model's own answer
+    /// does not need), and the other half of a multimodal model.
     pub(crate) fn ignores(&self, tensor: &str, tied: bool) -> bool {
         match self {
             Self::Gguf(_) if GGUF_TOWERS.iter().any(|(prefix, _)| tensor.starts_with(prefix)) => {
@@ -110,6 +111,7 @@ impl Names {
                 .iter()
                 .any(|prefix| tensor.starts_with(prefix)),
             _ if tensor.ends_with(".rotary_emb.inv_freq") => true,
+            _ if tensor.starts_with("mtp.") => true,
             _ if tied && tensor.starts_with(self.stored("lm_head.").as_str()) => true,
             Self::Nested { .. } => TOWERS.iter().any(|(prefix, _)| tensor.starts_with(prefix)),
             Self::Plain(_) => false,

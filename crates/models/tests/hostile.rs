@@ -153,7 +153,9 @@ fn recurrent_layers_are_bounded() {
         }
     }
     refused_field("mamba2/default", json!({ "n_groups": 4 }));
-    refused_field("falcon_h1_tied/default", json!({ "mamba_n_heads": 7, "mamba_n_groups": 7 }));
+    let heads = json!({ "mamba_n_heads": 7, "mamba_n_groups": 7 });
+    let text = refused("falcon_h1_tied/default", heads);
+    assert!(text.contains("\"mamba_n_heads\": 96 elements are not 7 heads"), "{text}");
     let text = refused("mamba2/default", json!({ "num_heads": 4096, "head_dim": 4096 }));
     assert!(text.contains("4096 heads of 4096 by 16 are more than"), "{text}");
     let inf = json!({ "__float__": "Infinity" });
@@ -187,7 +189,8 @@ fn what_hybrids_do_not_do_is_refused() {
     refused_field(default, json!({ "num_experts_per_tok": 9 }));
     refused_field(default, json!({ "n_group": 3 }));
     refused_field(default, json!({ "topk_group": 5 }));
-    refused_field(default, json!({ "mamba_num_heads": 5 , "n_groups": 2 }));
+    let text = refused(default, json!({ "mamba_num_heads": 5 }));
+    assert!(text.contains("\"n_groups\": 2 does not divide the 5 heads"), "{text}");
     // Three experts of one group of two.
     let text = refused(default, json!({ "topk_group": 1 }));
     assert!(text.contains("3 experts from 1 of 4 groups"), "{text}");

@@ -123,7 +123,9 @@ fn nemotron(file: &Gguf, arch: &str, fields: &mut Map<String, Value>) -> Result<
     if meta.opt_u64(&key)?.is_some_and(|layers| layers > 0) {
         return Err(meta.error(&key, "is not supported: convert without them").into());
     }
-    rename(fields, "rms_norm_eps", "layer_norm_epsilon");
+    // Under this name, though there are root-mean-square norms alone.
+    let eps = meta.opt_f32(&format!("{arch}.attention.layer_norm_epsilon"))?;
+    fields.insert("layer_norm_epsilon".into(), json!(eps));
     // By what it holds: the metadata of a mixture says nothing of layers with plain networks.
     let kind = |layer: usize| {
         let holds = |tensor: &str| file.tensor(&format!("blk.{layer}.{tensor}.weight")).is_some();
