@@ -209,6 +209,24 @@ FAMILIES = {
             ),
         },
     ),
+    # A single layer with factors of two, which bf16 does not notice: to be compared with a file that has them folded.
+    "falcon_h1_folded": (
+        RULES,
+        {
+            "default": falcon_h1(
+                num_hidden_layers=1,
+                embedding_multiplier=2.0,
+                lm_head_multiplier=0.5,
+                key_multiplier=0.5,
+                attention_in_multiplier=2.0,
+                attention_out_multiplier=0.25,
+                ssm_in_multiplier=4.0,
+                ssm_out_multiplier=0.5,
+                ssm_multipliers=[0.5, 0.25, 1.0, 2.0, 0.125],
+                mlp_multipliers=[0.5, 2.0],
+            ),
+        },
+    ),
     "lfm2": (
         RULES,
         {
@@ -259,6 +277,7 @@ FAMILIES = {
                 **TIED,
                 num_local_experts=0,
                 num_experts_per_tok=0,
+                intermediate_size=40,  # unused but in GGUF files, where both widths must be the same
                 mamba_n_heads=3,
                 mamba_n_groups=1,
                 mamba_d_head="auto",
@@ -284,8 +303,8 @@ FAMILIES = {
     "nemotron_h": (
         RULES,
         {
-            "default": nemotron_h("ME*-M"),
-            "ungrouped_v5": V5(nemotron_h("ME*-M", n_group=1, topk_group=1, norm_topk_prob=False)),
+            "default": nemotron_h("ME*EM"),
+            "ungrouped_v5": V5(nemotron_h("ME*EM", n_group=1, topk_group=1, norm_topk_prob=False)),
         },
     ),
     # Three heads in one group, attention first, and biases. (transformers never ties this family's head.)

@@ -58,7 +58,10 @@ impl<'a> Binder<'a> {
         {
             (stored, slice) = (self.names.stored(&tensor), Some(share.slice(0, rows)));
         }
-        let whole = self.whole(&stored, cols)?;
+        let mut whole = self.whole(&stored, cols)?;
+        if rows == 1 && slice.is_none() {
+            whole = flat(whole, cols);
+        }
         let of = slice.map(|slice| slice.of);
         if let (Some(slice), [1, of]) = (slice, [whole.rows, whole.cols])
             && rows == 1
@@ -207,6 +210,16 @@ impl<'a> Binder<'a> {
 
     fn quant(&self, source: tessera_quant::Error) -> Error {
         Error::Quant { path: self.path(), source }
+    }
+}
+
+/// A vector of `len` that is stored as a matrix (GGUF files have the groups of a norm, or a value a head, as rows).
+fn flat(stored: Weight, len: usize) -> Weight {
+    match stored.packing {
+        Packing::Dense(_) if stored.rows.checked_mul(stored.cols) == Some(len) => {
+            Weight { rows: 1, cols: len, ..stored }
+        }
+        _ => stored,
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Case, read_json};
+use common::Case;
 use serde_json::{Value, json};
 use tessera_formats::{Checkpoint, Dtype};
 use tessera_models::{BuildOptions, Error};
@@ -153,7 +153,9 @@ fn recurrent_layers_are_bounded() {
         }
     }
     refused_field("mamba2/default", json!({ "n_groups": 4 }));
-    refused_field("falcon_h1_tied/default", json!({ "mamba_n_heads": 7, "mamba_n_groups": 7 }));
+    let heads = json!({ "mamba_n_heads": 7, "mamba_n_groups": 7 });
+    let text = refused("falcon_h1_tied/default", heads);
+    assert!(text.contains("\"mamba_n_heads\": 96 elements are not 7 heads"), "{text}");
     let text = refused("mamba2/default", json!({ "num_heads": 4096, "head_dim": 4096 }));
     assert!(text.contains("4096 heads of 4096 by 16 are more than"), "{text}");
     let inf = json!({ "__float__": "Infinity" });
@@ -167,6 +169,40 @@ fn recurrent_layers_are_bounded() {
     refused_field("lfm2/default", json!({ "layer_types": ["conv", "mamba", "conv"] }));
     refused_field("lfm2/indices", json!({ "full_attn_idxs": [3] }));
     refused_field("lfm2/default", json!({ "block_ffn_dim_multiplier": 0.0 }));
+}
+
+#[test]
+fn what_hybrids_do_not_do_is_refused() {
+    let default = "nemotron_h/default";
+    for pattern in ["ME*XM", "", "mE*EM"] {
+        refused_field(default, json!({ "hybrid_override_pattern": pattern }));
+    }
+    refused_field(default, json!({ "hybrid_override_pattern": "M".repeat(5000) }));
+    refused_field(default, json!({ "hybrid_override_pattern": null }));
+    let kinds = ["linear_attention", "sliding_attention"];
+    refused_field("nemotron_h/ungrouped_v5", json!({ "layers_block_type": kinds }));
+    refused_field(default, json!({ "moe_latent_size": 16 }));
+    refused_field(default, json!({ "sliding_window": 16 }));
+    refused_field(default, json!({ "mlp_hidden_act": "silu" }));
+    refused_field(default, json!({ "mamba_hidden_act": "relu2" }));
+    refused_field(default, json!({ "n_routed_experts": 0 }));
+    refused_field(default, json!({ "num_experts_per_tok": 9 }));
+    refused_field(default, json!({ "n_group": 3 }));
+    refused_field(default, json!({ "topk_group": 5 }));
+    let text = refused(default, json!({ "mamba_num_heads": 5 }));
+    assert!(text.contains("\"n_groups\": 2 does not divide the 5 heads"), "{text}");
+    // Three experts of one group of two.
+    let text = refused(default, json!({ "topk_group": 1 }));
+    assert!(text.contains("3 experts from 1 of 4 groups"), "{text}");
+    let default = "granitemoehybrid/default";
+    refused_field(default, json!({ "position_embedding_type": "alibi" }));
+    refused_field(default, json!({ "layer_types": ["mamba", "attention", "conv"] }));
+    refused_field(default, json!({ "layer_types": ["mamba"] }));
+    refused_field(default, json!({ "hidden_act": "relu2" }));
+    refused_field(default, json!({ "logits_scaling": 0 }));
+    refused_field(default, json!({ "num_local_experts": -1 }));
+    refused_field(default, json!({ "num_experts_per_tok": 6 }));
+    refused_field(default, json!({ "shared_intermediate_size": 0 }));
 }
 
 #[test]
@@ -262,10 +298,13 @@ fn no_configuration_panics() {
         "qwen3_next/unnormalised_v5",
         "qwen3_5_moe_mlx/default",
         "olmo2_tied/default_v5",
+        "granitemoehybrid/rope_v5",
+        "nemotron_h/default",
+        "nemotron_h/ungrouped_v5",
     ] {
         let folder = Case::new(case);
         let path = folder.folder.path().join("config.json");
-        let original: Value = read_json(&path);
+        let original = common::json(&path);
         for pointer in pointers(&original) {
             for value in &nasty {
                 let mut config = original.clone();

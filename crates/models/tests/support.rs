@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Case, cases, read_json};
+use common::{Case, cases};
 use serde_json::{Value, json};
 use tessera_formats::Checkpoint;
 use tessera_models::{families, rope_types};
@@ -49,5 +49,5 @@ fn every_rope_type_is_understood() {
 }
 
 fn config(case: &Case) -> Value {
-    read_json(&case.folder.path().join("config.json"))
+    common::json(&case.folder.path().join("config.json"))
 }

@@ -229,7 +229,7 @@ fn head_dim(config: &Config, keys: &Keys, heads: usize, inner: usize) -> Checked
     if config.get(keys.head_dim).is_some_and(|value| value != "auto") {
         return Ok(config.usize(keys.head_dim, 1..=WIDEST_HEAD)?);
     }
-    if inner == 0 || inner % heads != 0 || inner / heads > WIDEST_HEAD {
+    if inner == 0 || !inner.is_multiple_of(heads) || inner / heads > WIDEST_HEAD {
         let problem = format!("{inner} elements are not {heads} heads of at most {WIDEST_HEAD}");
         return Err(config.error(keys.heads, problem).into());
     }

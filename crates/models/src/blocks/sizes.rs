@@ -108,7 +108,7 @@ fn heads(config: &Config, hidden: usize) -> Result<[usize; 3]> {
     }
     let head_dim = match config.opt_usize("head_dim", 1..=WIDEST_HEAD)? {
         Some(head_dim) => head_dim,
-        None if hidden % heads == 0 && hidden / heads <= WIDEST_HEAD => hidden / heads,
+        None if hidden.is_multiple_of(heads) && hidden / heads <= WIDEST_HEAD => hidden / heads,
         None => {
             let problem =
                 format!("missing, and {hidden} is not {heads} heads of at most {WIDEST_HEAD}");

@@ -53,14 +53,17 @@ pub(super) fn granite(source: &Source) -> Result<(Graph, Sizes)> {
 }
 
 pub(super) fn granitemoe(source: &Source) -> Result<(Graph, Sizes)> {
-    let sizes = Sizes::read(&source.config, false)?;
-    let mixture = mixture(&source.config, &sizes)?;
+    let config = &source.config;
+    const SHARED: &str = "shared_intermediate_size";
+    let intermediate = Some(SHARED).filter(|key| config.has(key));
+    let sizes = Sizes::read_as(config, Fields { intermediate, ..Fields::usual(false) })?;
+    let mut feed: Vec<(Box<dyn Block>, _)> = vec![(Box::new(mixture(config, &sizes)?), MIXTURE)];
+    if intermediate.is_some() {
+        let mlp = Mlp { activation: activation(config)?, bias: false, fused: false };
+        feed.push((Box::new(mlp), "shared_mlp"));
+    }
     let rope = Some(rope(source, &sizes)?);
-    let options = Options {
-        rope,
-        feed: vec![(Box::new(mixture), MIXTURE)],
-        ..Options::read(source, &sizes)?
-    };
+    let options = Options { rope, feed, ..Options::read(source, &sizes)? };
     finish(source, sizes, &options)
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use tessera_formats::{
-    Config,
+    Config, Tensor,
     gguf::{Gguf, Metadata},
 };
 
@@ -21,6 +21,14 @@ const NUMBERS: [(&str, &str); 7] = [
     ("feed_forward_length", "intermediate_size"),
 ];
 
+/// Architectures whose `model_type` is another.
+const RENAMED: [(&str, &str); 4] = [
+    ("gemma3", "gemma3_text"),
+    ("falcon-h1", "falcon_h1"),
+    ("granitehybrid", "granitemoehybrid"),
+    ("nemotron_h_moe", "nemotron_h"),
+];
+
 /// Metadata keys of the tokens that end an answer.
 const STOPS: [&str; 3] =
     ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
@@ -29,10 +37,11 @@ const STOPS: [&str; 3] =
 pub(crate) fn config(file: &Gguf, origin: &str) -> Result<Config> {
     let meta = &file.metadata;
     let arch = meta.str("general.architecture")?;
-    families::check_gguf(arch, origin)?;
+    // One family's files have two names.
+    families::check_gguf(if arch == "nemotron_h_moe" { "nemotron_h" } else { arch }, origin)?;
     let mut fields = Map::new();
-    // Ours differ from theirs in one name.
-    let model_type = if arch == "gemma3" { "gemma3_text" } else { arch };
+    let renamed = RENAMED.iter().find(|(theirs, _)| *theirs == arch);
+    let model_type = renamed.map_or(arch, |(_, ours)| ours);
     fields.insert("model_type".into(), model_type.into());
     for (key, field) in NUMBERS {
         if let Some(number) = uniform(meta, &format!("{arch}.{key}"))? {
@@ -48,18 +57,25 @@ pub(crate) fn config(file: &Gguf, origin: &str) -> Result<Config> {
     }
     fields.insert("tie_word_embeddings".into(), file.tensor("output.weight").is_none().into());
     let has = |tensor| Value::from(file.tensor(tensor).is_some());
-    fields.insert("attention_bias".into(), has("blk.0.attn_q.bias"));
+    let biased = |tensor: &Tensor| tensor.name.ends_with(".attn_q.bias");
+    fields.insert("attention_bias".into(), file.tensors.iter().any(biased).into());
     fields.insert("mlp_bias".into(), has("blk.0.ffn_gate.bias"));
     fields.insert("eos_token_id".into(), stops(meta)?.into());
     attention(meta, arch, &mut fields)?;
     rope::rope(file, arch, &mut fields)?;
+    recurrent::recurrent(file, arch, &mut fields)?;
     Ok(Config::from_json(Value::Object(fields), format!("{origin}, metadata"))?)
 }
 
-/// A number, or a list with a number for each layer, all the same.
+/// A number, or a list with a number for each layer, the same for all that do not have zero (which is how a layer
+/// says that it has none).
 fn uniform(meta: &Metadata, key: &str) -> Result<Option<u64>> {
-    let Some(numbers) = meta.opt_u64s(key)? else { return Ok(None) };
+    let Some(mut numbers) = meta.opt_u64s(key)? else { return Ok(None) };
+    if numbers.len() > 1 {
+        numbers.retain(|&n| n > 0);
+    }
     match numbers.first() {
+        None => Ok(None),
         Some(first) if numbers.iter().all(|n| n == first) => Ok(Some(*first)),
         _ => Err(meta.error(key, "differs from layer to layer, which is not supported").into()),
     }
@@ -136,5 +152,6 @@ fn query_scalar(meta: &Metadata, arch: &str) -> Result<Option<u64>> {
     Ok(width.and_then(|(hidden, heads)| hidden.checked_div(heads)))
 }
 
+mod recurrent;
 #[cfg(test)]
 mod tests;

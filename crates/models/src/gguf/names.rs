@@ -2,10 +2,13 @@
 
 use tessera_formats::Config;
 
-use crate::{Result, blocks::Sizes};
+use crate::{
+    Result,
+    blocks::{Fields, Sizes},
+};
 
 /// What a layer's modules are called.
-const LAYER: [(&str, &str); 14] = [
+const LAYER: [(&str, &str); 34] = [
     ("input_layernorm", "attn_norm"),
     ("self_attn.q_proj", "attn_q"),
     ("self_attn.k_proj", "attn_k"),
@@ -20,6 +23,34 @@ const LAYER: [(&str, &str); 14] = [
     ("mlp.down_proj", "ffn_down"),
     ("pre_feedforward_layernorm", "ffn_norm"),
     ("post_feedforward_layernorm", "post_ffw_norm"),
+    ("mamba.in_proj", "ssm_in"),
+    ("mamba.conv1d", "ssm_conv1d"),
+    ("mamba.norm", "ssm_norm"),
+    ("mamba.out_proj", "ssm_out"),
+    ("conv.in_proj", "shortconv.in_proj"),
+    ("conv.conv", "shortconv.conv"),
+    ("conv.out_proj", "shortconv.out_proj"),
+    ("mlp.gate", "ffn_gate_inp"),
+    ("mlp.switch_mlp.gate_proj", "ffn_gate_exps"),
+    ("mlp.switch_mlp.up_proj", "ffn_up_exps"),
+    ("mlp.switch_mlp.down_proj", "ffn_down_exps"),
+    ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
+    ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
+    ("block_sparse_moe.router.layer", "ffn_gate_inp"),
+    ("block_sparse_moe.switch_mlp.gate_proj", "ffn_gate_exps"),
+    ("block_sparse_moe.switch_mlp.up_proj", "ffn_up_exps"),
+    ("block_sparse_moe.switch_mlp.down_proj", "ffn_down_exps"),
+    ("shared_mlp.gate_proj", "ffn_gate_shexp"),
+    ("shared_mlp.up_proj", "ffn_up_shexp"),
+    ("shared_mlp.down_proj", "ffn_down_shexp"),
+];
+
+/// A layer's tensors that are no weight or bias of a module.
+const TENSORS: [(&str, &str); 4] = [
+    ("mamba.A_log", "ssm_a"),
+    ("mamba.D", "ssm_d"),
+    ("mamba.dt_bias", "ssm_dt.bias"),
+    ("mlp.gate.e_score_correction_bias", "exp_probs_b.bias"),
 ];
 
 const TOP: [(&str, &str); 3] =
@@ -28,9 +59,8 @@ const TOP: [(&str, &str); 3] =
 /// A GGUF file's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
-    /// Gemma norms after attention as well as before the network; others call the latter what Gemma
-    /// calls the former.
-    gemma: bool,
+    /// `model_type` of the configuration: a few architectures call something by another's name.
+    arch: String,
     /// Heads of queries and of keys, where their rows are stored in neighbouring pairs.
     paired: Option<[usize; 2]>,
 }
@@ -38,13 +68,14 @@ pub(crate) struct Names {
 /// The names of the file whose configuration this is.
 pub(crate) fn names(config: &Config) -> Result<crate::names::Names> {
     let arch = config.str("model_type")?;
-    let paired = if arch == "llama" {
-        let sizes = Sizes::read(config, false)?;
+    let paired = if arch == "llama" || arch.starts_with("granite") {
+        let fields = Fields { intermediate: None, ..Fields::usual(false) };
+        let sizes = Sizes::read_as(config, fields)?;
         Some([sizes.heads, sizes.kv_heads])
     } else {
         None
     };
-    Ok(crate::names::Names::Gguf(Names { gemma: arch.starts_with("gemma"), paired }))
+    Ok(crate::names::Names::Gguf(Names { arch: arch.into(), paired }))
 }
 
 impl Names {
@@ -54,12 +85,27 @@ impl Names {
         let find = |table: &[(&str, &'static str)], module: &str| {
             table.iter().find(|(hf, _)| *hf == module).map(|(_, gguf)| *gguf)
         };
+        let arch = self.arch.as_str();
+        if (arch, module) == ("lfm2", "model.norm") {
+            // Elsewhere a norm of this name comes first.
+            return Some(format!("token_embd_norm.{kind}"));
+        }
         if let Some(top) = find(&TOP, module) {
             return Some(format!("{top}.{kind}"));
         }
-        let (layer, module) = module.strip_prefix("model.layers.")?.split_once('.')?;
+        let (layer, whole) = name.strip_prefix("model.layers.")?.split_once('.')?;
+        if let Some(tensor) = find(&TENSORS, whole) {
+            return Some(format!("blk.{layer}.{tensor}"));
+        }
+        let module = whole.strip_suffix(kind)?.strip_suffix('.')?;
         let module = match module {
-            "post_attention_layernorm" if self.gemma => "post_attention_norm",
+            // Gemma norms after attention as well as before the network; others call the latter what Gemma
+            // calls the former.
+            "post_attention_layernorm" if arch.starts_with("gemma") => "post_attention_norm",
+            // The converter forgets the kind.
+            "post_attention_layernorm" if arch == "falcon_h1" => {
+                return Some(format!("blk.{layer}.ffn_norm"));
+            }
             "post_attention_layernorm" => "ffn_norm",
             other => find(&LAYER, other)?,
         };

@@ -31,6 +31,11 @@ pub fn cases() -> Vec<String> {
     cases
 }
 
+/// A configuration; some have Python's `Infinity`, which is tagged here.
+pub fn json(path: &Path) -> serde_json::Value {
+    Config::open(path).unwrap().raw().clone().into()
+}
+
 /// A checkpoint assembled from a family's weights and a case's configuration. The folder lives as
 /// long as it does.
 pub struct Case {
@@ -79,7 +84,7 @@ impl Case {
     /// The same with fields of `config.json` set (or, to `null`, unset).
     pub fn with(self, fields: serde_json::Value) -> Self {
         let path = self.folder.path().join("config.json");
-        let mut config = read_json(&path);
+        let mut config = json(&path);
         for (key, value) in fields.as_object().unwrap() {
             config[key] = value.clone();
         }
@@ -102,12 +107,6 @@ impl Case {
     pub fn open(&self, context: Option<usize>) -> tessera_models::Result<Bound> {
         open(&Checkpoint::open(self.folder.path()).unwrap(), &BuildOptions { context })
     }
-}
-
-/// A `config.json`, of which Python may have written infinities.
-pub fn read_json(path: &Path) -> serde_json::Value {
-    let config = Config::parse(&std::fs::read(path).unwrap(), "test").unwrap();
-    serde_json::Value::Object(config.raw().clone())
 }
 
 /// A golden's sequences and their logits.

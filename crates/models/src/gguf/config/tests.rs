@@ -153,9 +153,57 @@ fn only_what_the_converter_writes_is_taken() {
     // Mistral's files say `llama`; rows of one that does not could be in either order.
     let text = refused("mistral", &[]);
     assert!(text.starts_with("test.gguf: architecture \"mistral\", which"), "{text}");
-    assert!(text.contains("; supported are llama, qwen2, qwen3, "), "{text}");
+    assert!(text.contains("supported are llama, qwen2, qwen3, "), "{text}");
+    assert!(!text.contains("mistral,") && text.contains("falcon-h1"), "{text}");
     let text = refused("gemma3_text", &[]);
     assert!(text.contains("\"gemma3_text\", which llama.cpp's converter never writes"), "{text}");
     let text = refused("mamba9", &[]);
     assert!(text.contains("\"mamba9\" is not supported"), "{text}");
+}
+
+#[test]
+fn layers_that_do_not_attend_have_no_heads() {
+    let sizes = [
+        ("block_count", Value::U32(3)),
+        ("attention.head_count", Value::U32(4)),
+        ("attention.head_count_kv", Value::Array(Array::I32(vec![0, 2, 0]))),
+        ("ssm.time_step_rank", Value::U32(6)),
+        ("ssm.inner_size", Value::U32(96)),
+        ("ssm.group_count", Value::U32(2)),
+        ("logit_scale", Value::F32(8.0)),
+        ("rope.scaling.finetuned", Value::Bool(false)),
+    ];
+    let granite = fields("granitehybrid", &sizes);
+    assert_eq!(granite["model_type"], "granitemoehybrid");
+    assert_eq!(granite["layer_types"], json!(["mamba", "attention", "mamba"]));
+    assert_eq!(
+        (&granite["num_key_value_heads"], &granite["logits_scaling"]),
+        (&json!(2), &json!(8.0))
+    );
+    assert_eq!((&granite["mamba_n_heads"], &granite["mamba_d_head"]), (&json!(6), &json!(16)));
+    assert_eq!(granite["position_embedding_type"], "nope");
+    let lfm2 = fields("lfm2", &sizes);
+    assert_eq!(lfm2["layer_types"], json!(["conv", "full_attention", "conv"]));
+    let text = refused("granitehybrid", &[("block_count", Value::U32(2)), sizes[2].clone()]);
+    assert!(text.contains("head_count_kv") && text.contains("3 entries for 2 layers"), "{text}");
+    let text = refused("mamba2", &[("ssm.time_step_rank", Value::U32(5)), sizes[4].clone()]);
+    assert!(text.contains("ssm.inner_size") && text.contains("96 is not 5 heads"), "{text}");
+    let text = refused("lfm2", &[("block_count", Value::U64(u64::MAX))]);
+    assert!(text.contains("block_count"), "{text}");
+}
+
+#[test]
+fn nemotron_layers_are_what_they_hold() {
+    let pairs =
+        [("block_count", Value::U32(4)), ("attention.layer_norm_epsilon", Value::F32(1e-5))];
+    let tensors = ["blk.0.attn_q.weight", "blk.1.ffn_gate_inp.weight", "blk.2.ffn_up.weight"];
+    let tensors = tensors.map(|name| (name, vec![0.0]));
+    let config = config(&file("nemotron_h_moe", &pairs, &tensors), "test.gguf").unwrap();
+    let kinds = json!(["full_attention", "moe", "mlp", "linear_attention"]);
+    assert_eq!(config.raw()["layers_block_type"], kinds);
+    assert_eq!(config.raw()["model_type"], "nemotron_h");
+    assert_eq!(config.f32("layer_norm_epsilon").unwrap(), 1e-5);
+    let more = ("nextn_predict_layers", Value::U32(1));
+    let text = refused("nemotron_h_moe", &[pairs[0].clone(), more]);
+    assert!(text.contains("nextn_predict_layers"), "{text}");
 }
