@@ -14,6 +14,7 @@ import torch
 
 import common
 import hybrids
+import mixtures
 import reference
 from configs import V5, SavedByTransformers5, base, without
 
@@ -215,7 +216,7 @@ FAMILIES = {
             ),
         },
     ),
-} | hybrids.FAMILIES
+} | mixtures.FAMILIES | hybrids.FAMILIES
 
 
 def resolve(case) -> dict:

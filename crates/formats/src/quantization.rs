@@ -81,7 +81,8 @@ pub struct Quantization {
 
 impl Quantization {
     /// Reads `quantization`, or else an mlx-like `quantization_config`, of a `config.json`, at the
-    /// top or in its `text_config`. `None` when there is neither.
+    /// top or in its `text_config`. `None` when there is neither, and for `quant_method` mxfp4, which is told by
+    /// names of tensors.
     ///
     /// # Errors
     ///
@@ -96,6 +97,10 @@ impl Quantization {
             }
             if let Some(entry) = config.opt_sub("quantization_config")? {
                 if let Some(method) = entry.get("quant_method") {
+                    // gpt-oss as published: packed tensors are `…_blocks` and `…_scales`, and no others are
+                    if method == "mxfp4" {
+                        return Ok(None);
+                    }
                     let method = quote(&method.to_string());
                     return Err(entry.error(
                         "quant_method",

@@ -54,7 +54,6 @@ impl Share {
 }
 
 /// A stored tensor that holds a tensor of every expert.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     /// Its name in the file.
     pub(crate) tensor: String,

@@ -58,6 +58,20 @@ impl<A: Block, F: Block> Layer<'_, A, F> {
         b.add(x, h)
     }
 
+    /// OLMo 2's: `x + norm(attention(x))`, then `x + norm(mlp(x))`.
+    pub(crate) fn post_norm(&self, b: &mut Builder, x: ValueId, index: usize) -> Result<ValueId> {
+        let name = format!("model.layers.{index}");
+        b.at(format!("layers.{index}.attention"));
+        let prefix = format!("{name}.{}", self.attention.module());
+        let h = self.attention.build(b, x, self.sizes, &prefix)?;
+        let h = self.norms.row(b, h, format!("{name}.post_attention_layernorm.weight"))?;
+        let x = b.add(x, h)?;
+        b.at(format!("layers.{index}.mlp"));
+        let h = self.mlp.build(b, x, self.sizes, &format!("{name}.{}", self.mlp.module()))?;
+        let h = self.norms.row(b, h, format!("{name}.post_feedforward_layernorm.weight"))?;
+        b.add(x, h)
+    }
+
     fn attend(&self, b: &mut Builder, x: ValueId, index: usize) -> Result<ValueId> {
         b.at(format!("layers.{index}.attention"));
         let name = format!("model.layers.{index}");

@@ -1,6 +1,7 @@
 //! What families share.
 
 mod attention;
+mod delta;
 mod ends;
 mod layer;
 mod mamba2;
@@ -13,11 +14,12 @@ mod sparse;
 mod window;
 
 pub(crate) use attention::{Attention, Layout};
+pub(crate) use delta::{GatedDelta, Projections, Rate};
 pub(crate) use ends::{Norms, embed, head, head_scaled, times};
 pub(crate) use layer::{Block, Layer};
 pub(crate) use mamba2::{Gating, Keys as MambaKeys, Mamba2};
 pub(crate) use mlp::{Mlp, PlainMlp, activation};
-pub(crate) use moe::{Mixture, NUMBERED, PROJECTIONS, Routing, Shared};
+pub(crate) use moe::{Mixture, NUMBERED, Routing, Shared};
 pub(crate) use rope::TYPES as ROPE_TYPES;
 pub(crate) use short_conv::ShortConv;
 pub(crate) use sizes::{Fields, LONGEST_CONTEXT, MOST_LAYERS, Sizes, WIDEST, with_defaults};

@@ -11,32 +11,33 @@ const MOST_EXPERTS: usize = 4096;
 const MOST_OF_A_MODEL: usize = 1 << 17;
 const WIDEST: usize = 1 << 20;
 
-/// The mixture of `experts_key` experts of a width of their own, `moe_intermediate_size`.
+/// The mixture of experts of a width of their own, `moe_intermediate_size`.
 pub(crate) fn mixture(
     config: &Config,
     sizes: &Sizes,
-    experts_key: &str,
     unit: impl Into<GatedUnit>,
 ) -> Result<Mixture> {
     let inner = config.usize("moe_intermediate_size", 1..=WIDEST)?;
-    mixture_of_width(config, sizes, experts_key, inner, unit)
+    mixture_of_width(config, sizes, inner, unit)
 }
 
 /// The same with the width known.
 pub(crate) fn mixture_of_width(
     config: &Config,
     sizes: &Sizes,
-    experts_key: &str,
     inner: usize,
     unit: impl Into<GatedUnit>,
 ) -> Result<Mixture> {
-    let experts = config.usize(experts_key, 1..=MOST_EXPERTS)?;
+    // Families differ in the name; transformers 5 saves some under the other one.
+    let known = ["num_experts", "n_routed_experts"].into_iter().find(|key| config.has(key));
+    let key = known.unwrap_or("num_local_experts");
+    let experts = config.usize(key, 1..=MOST_EXPERTS)?;
     if experts * sizes.layers > MOST_OF_A_MODEL {
         let problem = format!(
             "{experts} in each of {} layers are more than {MOST_OF_A_MODEL} in all",
             sizes.layers
         );
-        return Err(config.error(experts_key, problem).into());
+        return Err(config.error(key, problem).into());
     }
     only(config, "scoring_func", "softmax")?;
     let k = config.usize("num_experts_per_tok", 1..=experts)?;

@@ -110,8 +110,7 @@ fn rope(source: &Source, sizes: &Sizes) -> Result<RopeSpec> {
 /// The softmax is over the chosen experts alone.
 fn mixture(config: &Config, sizes: &Sizes) -> Result<Mixture> {
     let inner = config.usize("intermediate_size", 1..=WIDEST)?;
-    let usual =
-        blocks::mixture_of_width(config, sizes, "num_local_experts", inner, activation(config)?)?;
+    let usual = blocks::mixture_of_width(config, sizes, inner, activation(config)?)?;
     let routing = blocks::Routing { module: "router.layer", ..usual.routing };
     Ok(Mixture { module: MIXTURE, routing, ..usual })
 }

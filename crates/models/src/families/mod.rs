@@ -5,15 +5,19 @@
 mod falcon_h1;
 mod gemma2;
 mod gemma3;
+mod gpt_oss;
 mod granite;
 mod lfm2;
 mod llama;
 mod mamba2;
+mod mixtral;
 mod nemotron_h;
+mod olmo2;
 mod phi3;
 mod qwen2;
 mod qwen3;
 mod qwen3_moe;
+mod qwen3_next;
 
 use tessera_formats::Config;
 use tessera_graph::{Graph, GraphError};
@@ -31,17 +35,33 @@ pub(crate) struct Family {
     pub(crate) build: fn(&Source) -> Result<(Graph, Sizes)>,
 }
 
-pub(crate) const FAMILIES: [Family; 15] = [
+pub(crate) const FAMILIES: [Family; 21] = [
     Family { name: "llama", model_types: &["llama"], gguf: Some("llama"), build: llama::llama },
     Family { name: "mistral", model_types: &["mistral"], gguf: None, build: llama::mistral },
     Family { name: "qwen2", model_types: &["qwen2"], gguf: Some("qwen2"), build: qwen2::build },
     Family { name: "qwen3", model_types: &["qwen3"], gguf: Some("qwen3"), build: qwen3::build },
+    Family { name: "qwen3_moe", model_types: &["qwen3_moe"], gguf: None, build: qwen3_moe::build },
     Family {
-        name: "qwen3_moe",
-        model_types: &["qwen3_moe"],
-        gguf: Some("qwen3moe"),
-        build: qwen3_moe::build,
+        name: "qwen3_next",
+        model_types: &["qwen3_next"],
+        gguf: None,
+        build: qwen3_next::qwen3_next,
     },
+    Family {
+        name: "qwen3_5",
+        model_types: &["qwen3_5_text", "qwen3_5"],
+        gguf: None,
+        build: qwen3_next::qwen3_5,
+    },
+    Family {
+        name: "qwen3_5_moe",
+        model_types: &["qwen3_5_moe_text", "qwen3_5_moe"],
+        gguf: None,
+        build: qwen3_next::qwen3_5_moe,
+    },
+    Family { name: "mixtral", model_types: &["mixtral"], gguf: None, build: mixtral::build },
+    Family { name: "gpt_oss", model_types: &["gpt_oss"], gguf: None, build: gpt_oss::build },
+    Family { name: "olmo2", model_types: &["olmo2"], gguf: None, build: olmo2::build },
     Family { name: "gemma2", model_types: &["gemma2"], gguf: Some("gemma2"), build: gemma2::build },
     Family {
         name: "gemma3",

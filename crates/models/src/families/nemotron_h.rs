@@ -177,7 +177,7 @@ fn mamba(source: &Source, norms: Norms) -> Result<Mamba2> {
 
 /// DeepSeek-V3's router over plain networks.
 fn mixture(config: &Config, sizes: &Sizes) -> Result<Mixture> {
-    let usual = blocks::mixture(config, sizes, "n_routed_experts", Activation::Relu2)?;
+    let usual = blocks::mixture(config, sizes, Activation::Relu2)?;
     let count = config.usize("n_group", 1..=usual.experts)?;
     let kept = config.usize("topk_group", 1..=count)?;
     if !usual.experts.is_multiple_of(count) {

@@ -2,7 +2,7 @@
 
 use tessera_graph::{Activation, Builder, Graph, GraphError, RopeSpec};
 
-use super::{in_file, qwen2::windows};
+use super::in_file;
 use crate::{
     Result,
     blocks::{self, Attention, Block, Layer, Layout, Mixture, Mlp, Norms, Sizes, rope::Settings},
@@ -14,7 +14,8 @@ struct Options {
     rope: RopeSpec,
     activation: Activation,
     bias: bool,
-    windows: Vec<Option<usize>>,
+    /// Positions seen; unlike in Qwen3's other models, in all layers.
+    window: Option<usize>,
     mixture: Mixture,
     /// Whether each layer has the mixture.
     sparse: Vec<bool>,
@@ -24,13 +25,14 @@ pub(super) fn build(source: &Source) -> Result<(Graph, Sizes)> {
     let config = &source.config;
     let sizes = Sizes::read(config, false)?;
     let activation = blocks::activation(config, "hidden_act", Activation::Silu)?;
-    let mut mixture = blocks::mixture(config, &sizes, "num_experts", activation)?;
+    let mut mixture = blocks::mixture(config, &sizes, activation)?;
     mixture.routing.normalise = config.bool_or("norm_topk_prob", false)?;
+    let sliding = config.bool_or("use_sliding_window", false)?;
     let options = Options {
         rope: Settings::read(config, None)?.spec(source, &sizes)?,
         activation,
         bias: config.bool_or("attention_bias", false)?,
-        windows: windows(source, &sizes)?,
+        window: if sliding { blocks::window(config)? } else { None },
         mixture,
         sparse: blocks::sparse_layers(config, &sizes)?,
     };
@@ -44,16 +46,16 @@ fn graph(sizes: &Sizes, options: &Options) -> Result<Graph, GraphError> {
     let mut x = blocks::embed(&mut b, sizes, 1.0)?;
     let rope = b.rope_table(options.rope.clone());
     let dense = Mlp { activation: options.activation, bias: false, fused: false };
-    for (index, (&window, &sparse)) in options.windows.iter().zip(&options.sparse).enumerate() {
-        let attention = Attention {
-            layout: Layout::Split { bias: options.bias },
-            output_bias: options.bias,
-            head_norm: Some(norms),
-            window,
-            ..Attention::new(sizes, rope)
-        };
+    let attention = Attention {
+        layout: Layout::Split { bias: options.bias },
+        output_bias: options.bias,
+        head_norm: Some(norms),
+        window: options.window,
+        ..Attention::new(sizes, rope)
+    };
+    for (index, &sparse) in options.sparse.iter().enumerate() {
         let mlp: &dyn Block = if sparse { &options.mixture } else { &dense };
-        x = Layer { sizes, norms, attention, mlp }.pre_norm(&mut b, x, index)?;
+        x = Layer { sizes, norms, attention: &attention, mlp }.pre_norm(&mut b, x, index)?;
     }
     blocks::head(b, x, sizes, norms, None)
 }
