@@ -260,6 +260,13 @@ FAMILIES = {
         },
     ),
     "granitemoe": (RULES, {"default": granitemoe(**TIED)}),
+    "granitemoeshared": (
+        RULES,
+        {
+            "default": granitemoe(shared_intermediate_size=40)
+            | {"model_type": "granitemoeshared", "architectures": ["GraniteMoeSharedForCausalLM"]},
+        },
+    ),
     "granitemoehybrid": (
         RULES,
         {
