@@ -21,6 +21,14 @@ const NUMBERS: [(&str, &str); 7] = [
     ("feed_forward_length", "intermediate_size"),
 ];
 
+/// Architectures whose `model_type` is another.
+const RENAMED: [(&str, &str); 4] = [
+    ("gemma3", "gemma3_text"),
+    ("qwen3moe", "qwen3_moe"),
+    ("qwen3next", "qwen3_next"),
+    ("gpt-oss", "gpt_oss"),
+];
+
 /// Metadata keys of the tokens that end an answer.
 const STOPS: [&str; 3] =
     ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
@@ -31,9 +39,7 @@ pub(crate) fn config(file: &Gguf, origin: &str) -> Result<Config> {
     let arch = meta.str("general.architecture")?;
     families::check_gguf(arch, origin)?;
     let mut fields = Map::new();
-    // Ours differ from theirs in one name.
-    let model_type = if arch == "gemma3" { "gemma3_text" } else { arch };
-    fields.insert("model_type".into(), model_type.into());
+    fields.insert("model_type".into(), model_type(meta, arch)?.into());
     for (key, field) in NUMBERS {
         if let Some(number) = uniform(meta, &format!("{arch}.{key}"))? {
             fields.insert(field.into(), number.into());
@@ -53,7 +59,18 @@ pub(crate) fn config(file: &Gguf, origin: &str) -> Result<Config> {
     fields.insert("eos_token_id".into(), stops(meta)?.into());
     attention(meta, arch, &mut fields)?;
     rope::rope(file, arch, &mut fields)?;
+    mixtures::mixtures(file, arch, &mut fields)?;
     Ok(Config::from_json(Value::Object(fields), format!("{origin}, metadata"))?)
+}
+
+/// Our name of an architecture.
+fn model_type<'a>(meta: &Metadata, arch: &'a str) -> Result<&'a str> {
+    if let Some((_, ours)) = RENAMED.iter().find(|(theirs, _)| *theirs == arch) {
+        return Ok(ours);
+    }
+    // Mixtral's files are those of a Llama with experts.
+    let experts = meta.opt_u64("llama.expert_count")?.unwrap_or(0);
+    Ok(if arch == "llama" && experts > 0 { "mixtral" } else { arch })
 }
 
 /// A number, or a list with a number for each layer, all the same.
@@ -136,5 +153,6 @@ fn query_scalar(meta: &Metadata, arch: &str) -> Result<Option<u64>> {
     Ok(width.and_then(|(hidden, heads)| hidden.checked_div(heads)))
 }
 
+mod mixtures;
 #[cfg(test)]
 mod tests;

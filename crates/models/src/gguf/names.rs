@@ -5,7 +5,7 @@ use tessera_formats::Config;
 use crate::{Result, blocks::Sizes};
 
 /// What a layer's modules are called.
-const LAYER: [(&str, &str); 14] = [
+const LAYER: [(&str, &str); 30] = [
     ("input_layernorm", "attn_norm"),
     ("self_attn.q_proj", "attn_q"),
     ("self_attn.k_proj", "attn_k"),
@@ -20,7 +20,33 @@ const LAYER: [(&str, &str); 14] = [
     ("mlp.down_proj", "ffn_down"),
     ("pre_feedforward_layernorm", "ffn_norm"),
     ("post_feedforward_layernorm", "post_ffw_norm"),
+    ("mlp.gate", "ffn_gate_inp"),
+    ("mlp.switch_mlp.gate_proj", "ffn_gate_exps"),
+    ("mlp.switch_mlp.up_proj", "ffn_up_exps"),
+    ("mlp.switch_mlp.down_proj", "ffn_down_exps"),
+    ("mlp.shared_expert.gate_proj", "ffn_gate_shexp"),
+    ("mlp.shared_expert.up_proj", "ffn_up_shexp"),
+    ("mlp.shared_expert.down_proj", "ffn_down_shexp"),
+    ("mlp.shared_expert_gate", "ffn_gate_inp_shexp"),
+    ("mlp.router", "ffn_gate_inp"),
+    ("linear_attn.in_proj_qkv", "attn_qkv"),
+    ("linear_attn.in_proj_z", "attn_gate"),
+    ("linear_attn.in_proj_ba", "ssm_ba"),
+    ("linear_attn.conv1d", "ssm_conv1d"),
+    ("linear_attn.norm", "ssm_norm"),
+    ("linear_attn.out_proj", "ssm_out"),
+    ("block_sparse_moe.gate", "ffn_gate_inp"),
 ];
+
+/// A layer's tensors that are no weight or bias of a module.
+const TENSORS: [(&str, &str); 3] = [
+    ("self_attn.sinks", "attn_sinks.weight"),
+    ("linear_attn.A_log", "ssm_a"),
+    ("linear_attn.dt_bias", "ssm_dt.bias"),
+];
+
+/// Architectures that norm after attention; others call the norm before the network what these call that one.
+const NORM_AFTER: [&str; 5] = ["gemma2", "gemma3_text", "olmo2", "gpt_oss", "qwen3_next"];
 
 const TOP: [(&str, &str); 3] =
     [("model.embed_tokens", "token_embd"), ("model.norm", "output_norm"), ("lm_head", "output")];
@@ -28,9 +54,8 @@ const TOP: [(&str, &str); 3] =
 /// A GGUF file's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
-    /// Gemma norms after attention as well as before the network; others call the latter what Gemma
-    /// calls the former.
-    gemma: bool,
+    /// `model_type` of the configuration: a few architectures call something by another's name.
+    arch: String,
     /// Heads of queries and of keys, where their rows are stored in neighbouring pairs.
     paired: Option<[usize; 2]>,
 }
@@ -38,13 +63,13 @@ pub(crate) struct Names {
 /// The names of the file whose configuration this is.
 pub(crate) fn names(config: &Config) -> Result<crate::names::Names> {
     let arch = config.str("model_type")?;
-    let paired = if arch == "llama" {
+    let paired = if arch == "llama" || arch == "mixtral" {
         let sizes = Sizes::read(config, false)?;
         Some([sizes.heads, sizes.kv_heads])
     } else {
         None
     };
-    Ok(crate::names::Names::Gguf(Names { gemma: arch.starts_with("gemma"), paired }))
+    Ok(crate::names::Names::Gguf(Names { arch: arch.into(), paired }))
 }
 
 impl Names {
@@ -57,9 +82,20 @@ impl Names {
         if let Some(top) = find(&TOP, module) {
             return Some(format!("{top}.{kind}"));
         }
-        let (layer, module) = module.strip_prefix("model.layers.")?.split_once('.')?;
+        let (layer, whole) = name.strip_prefix("model.layers.")?.split_once('.')?;
+        if let Some(tensor) = find(&TENSORS, whole) {
+            return Some(format!("blk.{layer}.{tensor}"));
+        }
+        let module = whole.strip_suffix(kind)?.strip_suffix('.')?;
+        // Mixtral's experts are found where all others' are.
+        let module = match module.strip_prefix("block_sparse_moe.switch_mlp.") {
+            Some(projection) => &format!("mlp.switch_mlp.{projection}"),
+            None => module,
+        };
         let module = match module {
-            "post_attention_layernorm" if self.gemma => "post_attention_norm",
+            "post_attention_layernorm" if NORM_AFTER.contains(&self.arch.as_str()) => {
+                "post_attention_norm"
+            }
             "post_attention_layernorm" => "ffn_norm",
             other => find(&LAYER, other)?,
         };

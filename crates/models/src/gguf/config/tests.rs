@@ -153,7 +153,7 @@ fn only_what_the_converter_writes_is_taken() {
     // Mistral's files say `llama`; rows of one that does not could be in either order.
     let text = refused("mistral", &[]);
     assert!(text.starts_with("test.gguf: architecture \"mistral\", which"), "{text}");
-    assert!(text.contains("supported are llama, qwen2, qwen3, gemma2, gemma3, phi3"), "{text}");
+    assert!(text.contains("supported are llama, qwen2, qwen3, "), "{text}");
     let text = refused("gemma3_text", &[]);
     assert!(text.contains("\"gemma3_text\", which llama.cpp's converter never writes"), "{text}");
     let text = refused("mamba9", &[]);
