@@ -26,7 +26,9 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 import blocks
 import common
 
-ARCHITECTURES = {"mistral": "llama", "gemma3_text": "gemma3"}  # model_type, where not the same
+# model_type, where not the same
+ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "gemma3_text": "gemma3"}
+ARCHITECTURES |= {"qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next", "gpt_oss": "gpt-oss"}
 SENTENCEPIECE = {"gemma2", "gemma3", "phi3"}
 CASES = {
     "llama_untied": "llama3_v5",

@@ -135,6 +135,7 @@ def gpt_oss(**more) -> dict:
 
 GPT_OSS = {
     "default": gpt_oss(),
+    "published": gpt_oss(swiglu_limit=7.0),  # which GGUF files do not say
     "swapped_v5": V5(gpt_oss(layer_types=["full_attention", "sliding_attention"], num_experts_per_tok=3)),
 }
 MXFP4 = {"modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"], "quant_method": "mxfp4"}

@@ -6,7 +6,6 @@ use common::{END, TRAINED, assert_empty, ids, options, parts, prompt, request, w
 use tessera_engine::{BackendChoice, CpuChoice, LoadOptions, Model};
 use tessera_graph::{
     Activation, Attend, Builder, Conv, Decay, Delta, Graph, GraphError, RmsNorm, Scan, ValueId,
-    WeightId,
 };
 
 const HIDDEN: usize = 32;

@@ -21,7 +21,7 @@ fn codes(names: &[&str]) -> String {
 pub fn families() -> Table {
     let mut table = Table::new(["family", "`model_type`", "GGUF architecture"]);
     for family in supported() {
-        let gguf = family.gguf.map_or("(theirs say `llama`)".into(), code);
+        let gguf = family.gguf.map_or("—".into(), code);
         table.row([family.family.into(), codes(family.model_types), gguf]);
     }
     table

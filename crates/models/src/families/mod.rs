@@ -40,11 +40,16 @@ pub(crate) const FAMILIES: [Family; 21] = [
     Family { name: "mistral", model_types: &["mistral"], gguf: None, build: llama::mistral },
     Family { name: "qwen2", model_types: &["qwen2"], gguf: Some("qwen2"), build: qwen2::build },
     Family { name: "qwen3", model_types: &["qwen3"], gguf: Some("qwen3"), build: qwen3::build },
-    Family { name: "qwen3_moe", model_types: &["qwen3_moe"], gguf: None, build: qwen3_moe::build },
+    Family {
+        name: "qwen3_moe",
+        model_types: &["qwen3_moe"],
+        gguf: Some("qwen3moe"),
+        build: qwen3_moe::build,
+    },
     Family {
         name: "qwen3_next",
         model_types: &["qwen3_next"],
-        gguf: None,
+        gguf: Some("qwen3next"),
         build: qwen3_next::qwen3_next,
     },
     Family {
@@ -60,8 +65,13 @@ pub(crate) const FAMILIES: [Family; 21] = [
         build: qwen3_next::qwen3_5_moe,
     },
     Family { name: "mixtral", model_types: &["mixtral"], gguf: None, build: mixtral::build },
-    Family { name: "gpt_oss", model_types: &["gpt_oss"], gguf: None, build: gpt_oss::build },
-    Family { name: "olmo2", model_types: &["olmo2"], gguf: None, build: olmo2::build },
+    Family {
+        name: "gpt_oss",
+        model_types: &["gpt_oss"],
+        gguf: Some("gpt-oss"),
+        build: gpt_oss::build,
+    },
+    Family { name: "olmo2", model_types: &["olmo2"], gguf: Some("olmo2"), build: olmo2::build },
     Family { name: "gemma2", model_types: &["gemma2"], gguf: Some("gemma2"), build: gemma2::build },
     Family {
         name: "gemma3",

@@ -18,6 +18,10 @@ pub(super) fn build(source: &Source) -> Result<(Graph, Sizes)> {
     let sizes = Sizes::read(config, false)?;
     let rope = Settings::read(config, Some(THETA))?.spec(source, &sizes)?;
     let activation = blocks::activation(config, "hidden_act", Activation::Silu)?;
+    // OLMo 3's GGUF files say that they are OLMo 2's.
+    if config.has("sliding_window") {
+        return Err(config.error("sliding_window", "is not supported in OLMo 2").into());
+    }
     let bias = config.bool_or("attention_bias", false)?;
     let graph = graph(&sizes, rope, activation, bias).map_err(in_file(source))?;
     Ok((graph, sizes))

@@ -22,11 +22,14 @@ const NUMBERS: [(&str, &str); 7] = [
 ];
 
 /// Architectures whose `model_type` is another.
-const RENAMED: [(&str, &str); 4] = [
+const RENAMED: [(&str, &str); 7] = [
     ("gemma3", "gemma3_text"),
     ("falcon-h1", "falcon_h1"),
     ("granitehybrid", "granitemoehybrid"),
     ("nemotron_h_moe", "nemotron_h"),
+    ("qwen3moe", "qwen3_moe"),
+    ("qwen3next", "qwen3_next"),
+    ("gpt-oss", "gpt_oss"),
 ];
 
 /// Metadata keys of the tokens that end an answer.
@@ -40,9 +43,7 @@ pub(crate) fn config(file: &Gguf, origin: &str) -> Result<Config> {
     // One family's files have two names.
     families::check_gguf(if arch == "nemotron_h_moe" { "nemotron_h" } else { arch }, origin)?;
     let mut fields = Map::new();
-    let renamed = RENAMED.iter().find(|(theirs, _)| *theirs == arch);
-    let model_type = renamed.map_or(arch, |(_, ours)| ours);
-    fields.insert("model_type".into(), model_type.into());
+    fields.insert("model_type".into(), model_type(meta, arch)?.into());
     for (key, field) in NUMBERS {
         if let Some(number) = uniform(meta, &format!("{arch}.{key}"))? {
             fields.insert(field.into(), number.into());
@@ -64,7 +65,18 @@ pub(crate) fn config(file: &Gguf, origin: &str) -> Result<Config> {
     attention(meta, arch, &mut fields)?;
     rope::rope(file, arch, &mut fields)?;
     recurrent::recurrent(file, arch, &mut fields)?;
+    mixtures::mixtures(file, arch, &mut fields)?;
     Ok(Config::from_json(Value::Object(fields), format!("{origin}, metadata"))?)
+}
+
+/// Our name of an architecture.
+fn model_type<'a>(meta: &Metadata, arch: &'a str) -> Result<&'a str> {
+    if let Some((_, ours)) = RENAMED.iter().find(|(theirs, _)| *theirs == arch) {
+        return Ok(ours);
+    }
+    // Mixtral's files are those of a Llama with experts.
+    let experts = meta.opt_u64("llama.expert_count")?.unwrap_or(0);
+    Ok(if arch == "llama" && experts > 0 { "mixtral" } else { arch })
 }
 
 /// A number, or a list with a number for each layer, the same for all that do not have zero (which is how a layer
@@ -152,6 +164,7 @@ fn query_scalar(meta: &Metadata, arch: &str) -> Result<Option<u64>> {
     Ok(width.and_then(|(hidden, heads)| hidden.checked_div(heads)))
 }
 
+mod mixtures;
 mod recurrent;
 #[cfg(test)]
 mod tests;

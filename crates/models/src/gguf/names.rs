@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What a layer's modules are called.
-const LAYER: [(&str, &str); 34] = [
+const LAYER: [(&str, &str); 46] = [
     ("input_layernorm", "attn_norm"),
     ("self_attn.q_proj", "attn_q"),
     ("self_attn.k_proj", "attn_k"),
@@ -43,15 +43,33 @@ const LAYER: [(&str, &str); 34] = [
     ("shared_mlp.gate_proj", "ffn_gate_shexp"),
     ("shared_mlp.up_proj", "ffn_up_shexp"),
     ("shared_mlp.down_proj", "ffn_down_shexp"),
+    ("mlp.shared_expert.gate_proj", "ffn_gate_shexp"),
+    ("mlp.shared_expert.up_proj", "ffn_up_shexp"),
+    ("mlp.shared_expert.down_proj", "ffn_down_shexp"),
+    ("mlp.shared_expert_gate", "ffn_gate_inp_shexp"),
+    ("mlp.router", "ffn_gate_inp"),
+    ("linear_attn.in_proj_qkv", "attn_qkv"),
+    ("linear_attn.in_proj_z", "attn_gate"),
+    ("linear_attn.in_proj_ba", "ssm_ba"),
+    ("linear_attn.conv1d", "ssm_conv1d"),
+    ("linear_attn.norm", "ssm_norm"),
+    ("linear_attn.out_proj", "ssm_out"),
+    ("block_sparse_moe.gate", "ffn_gate_inp"),
 ];
 
 /// A layer's tensors that are no weight or bias of a module.
-const TENSORS: [(&str, &str); 4] = [
+const TENSORS: [(&str, &str); 7] = [
+    ("self_attn.sinks", "attn_sinks.weight"),
+    ("linear_attn.A_log", "ssm_a"),
+    ("linear_attn.dt_bias", "ssm_dt.bias"),
     ("mamba.A_log", "ssm_a"),
     ("mamba.D", "ssm_d"),
     ("mamba.dt_bias", "ssm_dt.bias"),
     ("mlp.gate.e_score_correction_bias", "exp_probs_b.bias"),
 ];
+
+/// Architectures that norm after attention; others call the norm before the network what these call that one.
+const NORM_AFTER: [&str; 5] = ["gemma2", "gemma3_text", "olmo2", "gpt_oss", "qwen3_next"];
 
 const TOP: [(&str, &str); 3] =
     [("model.embed_tokens", "token_embd"), ("model.norm", "output_norm"), ("lm_head", "output")];
@@ -68,7 +86,7 @@ pub(crate) struct Names {
 /// The names of the file whose configuration this is.
 pub(crate) fn names(config: &Config) -> Result<crate::names::Names> {
     let arch = config.str("model_type")?;
-    let paired = if arch == "llama" || arch.starts_with("granite") {
+    let paired = if ["llama", "mixtral"].contains(&arch) || arch.starts_with("granite") {
         let fields = Fields { intermediate: None, ..Fields::usual(false) };
         let sizes = Sizes::read_as(config, fields)?;
         Some([sizes.heads, sizes.kv_heads])
@@ -99,9 +117,7 @@ impl Names {
         }
         let module = whole.strip_suffix(kind)?.strip_suffix('.')?;
         let module = match module {
-            // Gemma norms after attention as well as before the network; others call the latter what Gemma
-            // calls the former.
-            "post_attention_layernorm" if arch.starts_with("gemma") => "post_attention_norm",
+            "post_attention_layernorm" if NORM_AFTER.contains(&arch) => "post_attention_norm",
             // The converter forgets the kind.
             "post_attention_layernorm" if arch == "falcon_h1" => {
                 return Some(format!("blk.{layer}.ffn_norm"));
