@@ -132,7 +132,7 @@ impl crate::Graph {
         groups
     }
 
-    /// The windows of the groups of pages in [`Graph::groups`], in the same order, without allocating.
+    /// The windows of the groups of pages in [`Graph::groups`](crate::Graph::groups), in the same order, without allocating.
     pub fn windows(&self) -> impl Iterator<Item = Option<usize>> {
         let window = |i: usize| self.states[i].kv().map(|kv| kv.window);
         let first = move |&i: &usize| {
@@ -149,7 +149,7 @@ impl crate::Graph {
         }
     }
 
-    /// Whether any state is recurrent: then the last of [`Graph::groups`] is of slots.
+    /// Whether any state is recurrent: then the last of [`Graph::groups`](crate::Graph::groups) is of slots.
     pub fn is_recurrent(&self) -> bool {
         self.states.iter().any(|state| state.storage() == StorageKind::Slots)
     }

@@ -12,11 +12,53 @@ fn tensor(name: &str, dtype: Dtype, shape: &[usize], bytes: usize) -> Tensor {
 
 #[test]
 fn shapes_that_are_no_matrix() {
-    for shape in [&[][..], &[0], &[0, 4], &[4, 0], &[2, 2, 2]] {
+    let huge = [usize::MAX, 2, 4];
+    for shape in [&[][..], &[0], &[0, 4], &[4, 0], &[2, 0, 2], &[2, 2, 2, 1], &huge] {
         let error = Weight::from_tensor(&tensor("odd", Dtype::F32, shape, 32)).unwrap_err();
         assert!(matches!(&error, Error::Shape { tensor, .. } if tensor == "odd"), "{error}");
         assert!(error.to_string().contains("`odd`"));
     }
+}
+
+#[test]
+fn stacks_and_kernels_are_matrices() {
+    for (shape, expected) in
+        [(&[2, 2, 2][..], [4, 2]), (&[4, 1, 2], [4, 2]), (&[4, 2, 1], [4, 2]), (&[8], [1, 8])]
+    {
+        let weight = Weight::from_tensor(&tensor("stack", Dtype::F32, shape, 32)).unwrap();
+        assert_eq!([weight.rows, weight.cols], expected, "{shape:?}");
+    }
+}
+
+#[test]
+fn stripes_are_rows_of_the_whole() {
+    let numbers = (0..24u8).flat_map(|i| f32::from(i).to_le_bytes()).collect::<Vec<u8>>();
+    let whole = Tensor { bytes: numbers.into(), ..tensor("w", Dtype::F32, &[12, 2], 96) };
+    let whole = Weight::from_tensor(&whole).unwrap();
+    let row = |weight: &Weight, row: usize| {
+        let mut out = [0.0; 2];
+        weight.decode_row(row, &mut out);
+        out
+    };
+    let part = whole.stripes(1, 2, 5, 4).unwrap();
+    let found: Vec<[f32; 2]> = (0..4).map(|i| row(&part, i)).collect();
+    assert_eq!(found, [1, 2, 6, 7].map(|stored| row(&whole, stored)));
+    assert_eq!((part.bytes(), whole.bytes()), (32, 96));
+    part.check_finite("w").unwrap();
+    for (first, stripe, stride, rows) in [
+        (0, 0, 5, 4),
+        (0, 2, 1, 4),
+        (0, 2, 5, 3),
+        (0, 2, 5, 0),
+        (6, 2, 5, 4),
+        (usize::MAX, 2, 5, 4),
+        (0, 2, usize::MAX, 4),
+    ] {
+        let error = whole.stripes(first, stripe, stride, rows).unwrap_err();
+        assert!(matches!(error, Error::Slice { .. }), "{error}");
+    }
+    // what has been cut is not cut again
+    assert!(part.stripes(0, 1, 1, 1).is_err() && part.slice_rows(0, 2).is_err());
 }
 
 #[test]
