@@ -102,6 +102,24 @@ def lfm2(**more):
     return without(config, "rms_norm_eps", "hidden_act")
 
 
+def lfm2_moe(**more):
+    values = {
+        "num_hidden_layers": 4,
+        "layer_types": ["conv", "full_attention", "conv", "conv"],
+        "intermediate_size": 40,
+        "moe_intermediate_size": 24,
+        "num_experts": 5,
+        "num_experts_per_tok": 2,
+        "num_dense_layers": 1,
+        "routed_scaling_factor": 1.5,
+        "use_expert_bias": True,
+        "norm_topk_prob": True,
+    }
+    changed = {"model_type": "lfm2_moe", "architectures": ["Lfm2MoeForCausalLM"]}
+    config = lfm2(**(values | more)) | changed
+    return without(config, "block_ff_dim", "block_auto_adjust_ff_dim", "block_multiple_of", "block_ffn_dim_multiplier")
+
+
 FACTORS = {
     "embedding_multiplier": 1.75,
     "residual_multiplier": 0.75,
@@ -250,6 +268,13 @@ FAMILIES = {
                 conv_L_cache=4,
                 conv_bias=True,
             ),
+        },
+    ),
+    "lfm2_moe": (
+        RULES,
+        {
+            "default": lfm2_moe(),
+            "plain": lfm2_moe(norm_topk_prob=False, routed_scaling_factor=0.75),
         },
     ),
     "granite": (

@@ -293,6 +293,7 @@ fn no_configuration_panics() {
         "mamba2/default",
         "falcon_h1_tied/default",
         "lfm2/indices",
+        "lfm2_moe/default",
         "qwen3_moe_steps/default",
         "gpt_oss/default",
         "qwen3_next/unnormalised_v5",

@@ -8,7 +8,7 @@ use super::in_file;
 use crate::{
     Result,
     blocks::{
-        self, Attention, Fields, Layer, Mlp, Norms, ShortConv, Sizes, WIDEST, rope::Settings,
+        self, Attention, Block, Fields, Layer, Mlp, Norms, ShortConv, Sizes, WIDEST, rope::Settings,
     },
     names::Spelling,
     source::Source,
@@ -26,7 +26,7 @@ pub(super) const SPELLING: Spelling = &[
     ("mlp.down_proj", "feed_forward.w2"),
 ];
 
-const THETA: f32 = 1_000_000.0;
+pub(super) const THETA: f32 = 1_000_000.0;
 
 pub(super) fn build(source: &Source) -> Result<(Graph, Sizes)> {
     let config = &source.config;
@@ -37,9 +37,11 @@ pub(super) fn build(source: &Source) -> Result<(Graph, Sizes)> {
     let rope = Settings::read(config, Some(THETA))?.spec(source, &sizes)?;
     let attends = attends(config, &sizes)?;
     let conv = ShortConv::read(config)?;
-    let graph = graph(&sizes, rope, conv, &attends).map_err(in_file(source))?;
+    let graph = graph(&sizes, rope, conv, &attends, |_| &MLP).map_err(in_file(source))?;
     Ok((graph, sizes))
 }
+
+pub(super) const MLP: Mlp = Mlp { activation: Activation::Silu, bias: false, fused: false };
 
 /// Width of the gated unit: two thirds of what the field says, times a factor, up to the next multiple (neither, where
 /// the factor is null), unless `block_auto_adjust_ff_dim` is false.
@@ -68,31 +70,28 @@ fn intermediate(config: &Config) -> Result<usize> {
 
 /// Whether each layer has attention, and no convolution: by `layer_types`, or else by `full_attn_idxs`; where
 /// neither is there, all have.
-fn attends(config: &Config, sizes: &Sizes) -> Result<Vec<bool>> {
+pub(super) fn attends(config: &Config, sizes: &Sizes) -> Result<Vec<bool>> {
     let indices = config.opt_usizes("full_attn_idxs", 0..=sizes.layers - 1)?;
     let rule = |i: usize| indices.as_ref().is_none_or(|indices| indices.contains(&i));
     blocks::layers_of(config, sizes, ["full_attention", "conv"], rule)
 }
 
-fn graph(
+/// `feeds` is what each layer's rows go through by themselves.
+pub(super) fn graph<'a>(
     sizes: &Sizes,
     rope: RopeSpec,
     conv: ShortConv,
     attends: &[bool],
+    feeds: impl Fn(usize) -> &'a dyn Block,
 ) -> Result<Graph, GraphError> {
     let mut b = Builder::new();
     let norms = Norms { eps: sizes.eps, offset: 0.0 };
     let mut x = blocks::embed(&mut b, sizes, 1.0)?;
     let rope = b.rope_table(rope);
     let attention = Attention { head_norm: Some(norms), ..Attention::new(sizes, rope) };
-    let mlp = Mlp { activation: Activation::Silu, bias: false, fused: false };
-    let attending = Layer { sizes, norms, attention, mlp };
-    let convolving = Layer { sizes, norms, attention: conv, mlp };
     for (index, &attends) in attends.iter().enumerate() {
-        x = match attends {
-            true => attending.pre_norm(&mut b, x, index)?,
-            false => convolving.pre_norm(&mut b, x, index)?,
-        };
+        let attention: &dyn Block = if attends { &attention } else { &conv };
+        x = Layer { sizes, norms, attention, mlp: feeds(index) }.pre_norm(&mut b, x, index)?;
     }
     blocks::head(b, x, sizes, norms, None)
 }

@@ -8,6 +8,7 @@ mod gemma3;
 mod gpt_oss;
 mod granite;
 mod lfm2;
+mod lfm2_moe;
 mod llama;
 mod mamba2;
 mod mixtral;
@@ -35,7 +36,7 @@ pub(crate) struct Family {
     pub(crate) build: fn(&Source) -> Result<(Graph, Sizes)>,
 }
 
-pub(crate) const FAMILIES: [Family; 21] = [
+pub(crate) const FAMILIES: [Family; 22] = [
     Family { name: "llama", model_types: &["llama"], gguf: Some("llama"), build: llama::llama },
     Family { name: "mistral", model_types: &["mistral"], gguf: None, build: llama::mistral },
     Family { name: "qwen2", model_types: &["qwen2"], gguf: Some("qwen2"), build: qwen2::build },
@@ -87,6 +88,7 @@ pub(crate) const FAMILIES: [Family; 21] = [
         build: falcon_h1::build,
     },
     Family { name: "lfm2", model_types: &["lfm2"], gguf: Some("lfm2"), build: lfm2::build },
+    Family { name: "lfm2_moe", model_types: &["lfm2_moe"], gguf: None, build: lfm2_moe::build },
     Family {
         name: "granite",
         model_types: &["granite"],
@@ -141,7 +143,7 @@ pub(crate) fn spelling(config: &Config) -> Result<Spelling> {
     Ok(match config.opt_str("model_type")? {
         Some("mamba2") => mamba2::SPELLING,
         Some("falcon_h1") => falcon_h1::SPELLING,
-        Some("lfm2") => lfm2::SPELLING,
+        Some("lfm2" | "lfm2_moe") => lfm2::SPELLING,
         Some("nemotron_h") => nemotron_h::SPELLING,
         _ => &[],
     })
