@@ -61,6 +61,23 @@ fn stripes_are_rows_of_the_whole() {
     assert!(part.stripes(0, 1, 1, 1).is_err() && part.slice_rows(0, 2).is_err());
 }
 
+/// A stack of matrices whose rows have one scale each: `[stack, rows, 1]` are scales of all its rows, as
+/// `[channels, kernel, 1]` would not be.
+#[test]
+fn scales_of_a_stack_fit_its_rows() {
+    let quant = TensorQuant { bits: 4, group_size: 32, mode: QuantMode::Mxfp4 };
+    let codes = tensor("stack", Dtype::U32, &[3, 5, 4], 240);
+    let weight =
+        Weight::from_mlx(&codes, &tensor("scales", Dtype::U8, &[3, 5, 1], 15), None, &quant);
+    let weight = weight.unwrap();
+    assert_eq!((weight.rows, weight.cols), (15, 32));
+    for shape in [&[3, 4, 1][..], &[15], &[3, 5], &[1, 5, 3]] {
+        let scales = tensor("scales", Dtype::U8, shape, shape.iter().product());
+        let error = Weight::from_mlx(&codes, &scales, None, &quant).unwrap_err();
+        assert!(matches!(error, Error::Companion { .. }), "{error}");
+    }
+}
+
 #[test]
 fn bytes_that_do_not_fit() {
     let q4 = Dtype::Ggml(GgmlType::Q4_0);
