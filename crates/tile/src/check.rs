@@ -1,0 +1,290 @@
+//! What is checked of a program before anyone prints or runs it: limits, vector widths, and that threads meet only where
+//! all of them come by.
+
+use std::collections::HashSet;
+
+use crate::{
+    ir::{
+        Block, Builtin, Collective, Elem, Expr, Kind, LANES, Line, Memory, Program, Reg, Scope,
+        Stmt,
+    },
+    record::At,
+};
+
+/// Buffers of a kernel at most: Metal has 31 places, one of which is the argument struct's.
+pub const MAX_BUFFERS: usize = 30;
+
+/// Bytes of shared memory at most, on every device.
+pub const MAX_SHARED: usize = 32 << 10;
+
+/// Threads of a threadgroup at most, on every device.
+pub const MAX_THREADS: u32 = 1024;
+
+/// Why a kernel cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// A number beyond what devices have.
+    #[error("kernel {kernel}: {value} {what}, at most {limit}")]
+    Limit {
+        /// Its name.
+        kernel: String,
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        value: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Something is malformed.
+    #[error("kernel {kernel}: {what}")]
+    Malformed {
+        /// Its name.
+        kernel: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Threads would wait for others that do not come.
+    #[error("kernel {kernel}, {line}: {what} where not all threads of the {whom} come by")]
+    Divergent {
+        /// Its name.
+        kernel: String,
+        /// File and line.
+        line: String,
+        /// What waits.
+        what: &'static str,
+        /// For whom.
+        whom: &'static str,
+    },
+    /// A load or store that no device has.
+    #[error("kernel {kernel}, {line}: {count} elements of {elem:?} at once; 1, 2, 4 or 8, up to 16 bytes")]
+    Vector {
+        /// Its name.
+        kernel: String,
+        /// File and line.
+        line: String,
+        /// How many.
+        count: usize,
+        /// Of what.
+        elem: Elem,
+    },
+}
+
+/// For whom a value is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// All threads of a threadgroup.
+    Group,
+    /// All lanes of a simdgroup.
+    Simdgroup,
+    /// Nobody else.
+    Thread,
+}
+
+/// Checks a program.
+pub fn check(program: &Program) -> Result<(), BuildError> {
+    limits(program)?;
+    let levels = uniformity(program);
+    let mut checker = Checker { program, levels: &levels };
+    checker.block(&program.body, Level::Group)
+}
+
+fn limits(program: &Program) -> Result<(), BuildError> {
+    let kernel = || program.name.clone();
+    let malformed = |what: String| BuildError::Malformed { kernel: kernel(), what };
+    let identifier = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    if !identifier(&program.name) {
+        return Err(malformed(format!("its name {:?} is not an identifier", program.name)));
+    }
+    let names = program.buffers.iter().map(|b| b.name).chain(program.shared.iter().map(|s| s.name));
+    let mut seen = HashSet::new();
+    for name in names {
+        if !identifier(name) || !seen.insert(name) {
+            return Err(malformed(format!("the memory {name:?} is named twice, or not an identifier")));
+        }
+    }
+    if program.threads == 0 || !program.threads.is_multiple_of(LANES) {
+        return Err(malformed(format!("{} threads are not whole simdgroups", program.threads)));
+    }
+    let bounds = [
+        ("threads", program.threads as usize, MAX_THREADS as usize),
+        ("buffers", program.buffers.len(), MAX_BUFFERS),
+        ("bytes of shared memory", program.shared_bytes(), MAX_SHARED),
+    ];
+    for (what, value, limit) in bounds {
+        if value > limit {
+            return Err(BuildError::Limit { kernel: kernel(), what, value, limit });
+        }
+    }
+    Ok(())
+}
+
+struct Checker<'a> {
+    program: &'a Program,
+    levels: &'a [Level],
+}
+
+impl Checker<'_> {
+    fn block(&mut self, block: &Block, control: Level) -> Result<(), BuildError> {
+        block.iter().try_for_each(|stmt| self.stmt(stmt, control))
+    }
+
+    fn stmt(&mut self, stmt: &Stmt, control: Level) -> Result<(), BuildError> {
+        let needed = match &stmt.kind {
+            Kind::Barrier(Scope::Shared | Scope::All) => Some((Level::Group, "a barrier")),
+            Kind::Barrier(Scope::Simdgroup) => Some((Level::Simdgroup, "a barrier")),
+            Kind::Collective { .. } => Some((Level::Simdgroup, "an operation of the simdgroup")),
+            Kind::TileFill { .. }
+            | Kind::TileLoad { .. }
+            | Kind::TileMultiply { .. }
+            | Kind::TileStore { .. } => Some((Level::Simdgroup, "an operation on a tile")),
+            _ => None,
+        };
+        if let Some((needed, what)) = needed
+            && control > needed
+        {
+            let whom = match needed {
+                Level::Group => "threadgroup",
+                _ => "simdgroup",
+            };
+            let (kernel, line) = self.place(stmt.at);
+            return Err(BuildError::Divergent { kernel, line, what, whom });
+        }
+        match &stmt.kind {
+            Kind::Load { to: regs, memory, .. } | Kind::Store { from: regs, memory, .. } => {
+                self.vector(stmt.at, regs.len(), *memory)
+            }
+            Kind::TileLoad { index, stride, .. } | Kind::TileStore { index, stride, .. } => {
+                self.tile(stmt.at, *index, *stride)
+            }
+            Kind::If { condition, then, otherwise } => {
+                let control = control.max(self.levels[condition.index()]);
+                self.block(then, control)?;
+                self.block(otherwise, control)
+            }
+            Kind::For { from, to, step, body, .. } => {
+                let bounds = [from, to, step].map(|reg| self.levels[reg.index()]);
+                let control = bounds.into_iter().fold(control, Level::max);
+                self.block(body, control)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn vector(&self, at: At, count: usize, memory: Memory) -> Result<(), BuildError> {
+        let elem = self.program.elem(memory);
+        if matches!(count, 1 | 2 | 4 | 8) && count * elem.bytes() <= 16 {
+            return Ok(());
+        }
+        let (kernel, line) = self.place(at);
+        Err(BuildError::Vector { kernel, line, count, elem })
+    }
+
+    fn tile(&self, at: At, index: Reg, stride: u32) -> Result<(), BuildError> {
+        let (kernel, line) = self.place(at);
+        if self.levels[index.index()] > Level::Simdgroup {
+            let what = format!("{line}: the lanes of a simdgroup address different tiles");
+            return Err(BuildError::Malformed { kernel, what });
+        }
+        if !stride.is_multiple_of(8) {
+            let what = format!("{line}: rows of a tile lie {stride} elements apart, not a multiple of 8");
+            return Err(BuildError::Malformed { kernel, what });
+        }
+        Ok(())
+    }
+
+    fn place(&self, at: At) -> (String, String) {
+        (self.program.name.clone(), Line(at).to_string())
+    }
+}
+
+/// For whom each register is the same.
+pub fn uniformity(program: &Program) -> Vec<Level> {
+    let mut levels = vec![Level::Group; program.regs.len()];
+    let mut changed = true;
+    while changed {
+        changed = false;
+        raise_block(program, &program.body, Level::Group, &mut levels, &mut changed);
+    }
+    levels
+}
+
+fn raise_block(
+    program: &Program,
+    block: &Block,
+    control: Level,
+    levels: &mut Vec<Level>,
+    changed: &mut bool,
+) {
+    for stmt in block {
+        let of = |reg: &Reg| levels[reg.index()];
+        match &stmt.kind {
+            Kind::Let(to, expr) => {
+                let level = expr_level(expr, levels);
+                raise(levels, *to, level, changed);
+            }
+            Kind::Assign(to, from) => {
+                let level = of(from).max(control);
+                raise(levels, *to, level, changed);
+            }
+            Kind::Load { to, memory, index } => {
+                let stable = match memory {
+                    Memory::Buffer(b) => {
+                        program.buffers[*b as usize].access == crate::ir::Access::Read
+                    }
+                    Memory::Shared(_) => true,
+                };
+                let level = if stable { of(index) } else { Level::Thread };
+                to.iter().for_each(|&to| raise(levels, to, level, changed));
+            }
+            Kind::Atomic { old, .. } => raise(levels, *old, Level::Thread, changed),
+            Kind::Collective { op, to, value, lane } => {
+                let value = of(value);
+                let level = match op {
+                    Collective::Sum | Collective::Max | Collective::Min | Collective::Ballot => {
+                        value.min(Level::Simdgroup)
+                    }
+                    Collective::Shuffle if lane.is_some_and(|lane| of(&lane) < Level::Thread) => {
+                        value.min(Level::Simdgroup)
+                    }
+                    Collective::Shuffle | Collective::ShuffleXor(_) => value,
+                    Collective::PrefixSum => Level::Thread,
+                };
+                raise(levels, *to, level, changed);
+            }
+            Kind::If { condition, then, otherwise } => {
+                let control = control.max(of(condition));
+                raise_block(program, then, control, levels, changed);
+                raise_block(program, otherwise, control, levels, changed);
+            }
+            Kind::For { counter, from, to, step, body } => {
+                let level = of(from).max(of(to)).max(of(step));
+                raise(levels, *counter, level, changed);
+                raise_block(program, body, control.max(level), levels, changed);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn raise(levels: &mut [Level], reg: Reg, level: Level, changed: &mut bool) {
+    let now = &mut levels[reg.index()];
+    if *now < level {
+        *now = level;
+        *changed = true;
+    }
+}
+
+fn expr_level(expr: &Expr, levels: &[Level]) -> Level {
+    match expr {
+        Expr::Const(_) | Expr::Arg(_) | Expr::Builtin(Builtin::Group(_)) => Level::Group,
+        Expr::Builtin(Builtin::Simdgroup) => Level::Simdgroup,
+        Expr::Builtin(Builtin::Thread | Builtin::Lane) => Level::Thread,
+        _ => {
+            let regs = expr.operands().into_iter().flatten();
+            regs.map(|reg| levels[reg.index()]).fold(Level::Group, Level::max)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A program as source text of a GPU's own language.
