@@ -4,12 +4,13 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{
     BinOp, Block, Error, Expr, ExprBinary, ExprForLoop, ExprIf, ExprRange, Item, Local, Macro, Pat,
-    PatIdent, RangeLimits, Result, Stmt, parse_quote_spanned, spanned::Spanned,
+    PatIdent, RangeLimits, Result, Stmt, parse_quote_spanned,
+    spanned::Spanned,
     visit_mut::{self, VisitMut},
 };
 
 /// Macros whose arguments are plain Rust, evaluated while recording.
-const MACROS: [&str; 4] = ["assert", "matches", "panic", "unreachable"];
+const MACROS: [&str; 5] = ["assert", "matches", "panic", "unreachable", "vec"];
 
 /// Rewrites a body. With `unit` its value is `()`, so that an `if` at its end is a statement.
 pub fn rewrite(block: &mut Block, unit: bool) -> Result<()> {

@@ -56,7 +56,9 @@ pub enum BuildError {
         whom: &'static str,
     },
     /// A load or store that no device has.
-    #[error("kernel {kernel}, {line}: {count} elements of {elem:?} at once; 1, 2, 4 or 8, up to 16 bytes")]
+    #[error(
+        "kernel {kernel}, {line}: {count} elements of {elem:?} at once; 1, 2, 4 or 8, up to 16 bytes"
+    )]
     Vector {
         /// Its name.
         kernel: String,
@@ -102,7 +104,9 @@ fn limits(program: &Program) -> Result<(), BuildError> {
     let mut seen = HashSet::new();
     for name in names {
         if !identifier(name) || !seen.insert(name) {
-            return Err(malformed(format!("the memory {name:?} is named twice, or not an identifier")));
+            return Err(malformed(format!(
+                "the memory {name:?} is named twice, or not an identifier"
+            )));
         }
     }
     if program.threads == 0 || !program.threads.is_multiple_of(LANES) {
@@ -189,7 +193,8 @@ impl Checker<'_> {
             return Err(BuildError::Malformed { kernel, what });
         }
         if !stride.is_multiple_of(8) {
-            let what = format!("{line}: rows of a tile lie {stride} elements apart, not a multiple of 8");
+            let what =
+                format!("{line}: rows of a tile lie {stride} elements apart, not a multiple of 8");
             return Err(BuildError::Malformed { kernel, what });
         }
         Ok(())

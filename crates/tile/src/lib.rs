@@ -73,7 +73,7 @@ pub mod prelude {
         kernel::Args,
         math::*,
         memory::{
-            BF16, F16, F32, Float, I8, I32, In, InOut, Out, Shared, Tile, U8, U16, U32, Word,
+            AnyFloat, AnyWord, BF16, F16, F32, I8, I32, In, InOut, Out, Shared, Tile, U8, U16, U32,
             shared, shared_of,
         },
         value::{Get, Val, Var},

@@ -13,7 +13,7 @@ use crate::{
 pub trait Element: 'static {
     /// What a load widens them to.
     type Value: Number;
-    /// Their type; `None` if the kernel's specialisation tells (`#[elem(...)]`).
+    /// Their type; `None` if the kernel's specialisation tells (`#[of(...)]`).
     const ELEM: Option<Elem>;
 }
 
@@ -38,8 +38,8 @@ elements! {
     U16 u32, Some(Elem::U16), "16 bits, unsigned.";
     U8 u32, Some(Elem::U8), "8 bits, unsigned.";
     I8 i32, Some(Elem::I8), "8 bits, signed.";
-    Float f32, None, "A float of a type that the specialisation tells.";
-    Word u32, None, "An unsigned number of a width that the specialisation tells.";
+    AnyFloat f32, None, "A float of a type that the specialisation tells.";
+    AnyWord u32, None, "An unsigned number of a width that the specialisation tells.";
 }
 
 macro_rules! memories {
@@ -68,8 +68,10 @@ memories! {
 macro_rules! parameters {
     ($($name:ident $access:ident),*) => { $(
         impl<E: Element> Parameter for $name<E> {
-            fn declare(name: &'static str, elem: Option<Elem>) -> Self {
-                let elem = E::ELEM.or(elem).expect("a buffer of Float or Word needs #[elem(...)]");
+            type Of = Option<Elem>;
+
+            fn declare(name: &'static str, of: Option<Elem>) -> Self {
+                let elem = E::ELEM.or(of).expect("a buffer of AnyFloat or AnyWord needs #[of(...)]");
                 assert!(elem.value() == E::Value::TYPE, "{name}: {elem:?} is not what it is read as");
                 Self { memory: record::buffer(name, elem, Access::$access), element: PhantomData }
             }

@@ -2,7 +2,7 @@
 //!
 //! One kernel is recorded at a time on a thread. Values are mere handles, so nothing but this file knows the recorder.
 
-use std::{cell::RefCell, panic::Location};
+use std::{cell::RefCell, collections::HashSet, panic::Location};
 
 use crate::{
     BuildError, Program,
@@ -27,11 +27,7 @@ thread_local! {
 }
 
 /// Runs `kernel` and gives what it recorded, checked.
-pub fn record(
-    name: String,
-    threads: u32,
-    kernel: impl FnOnce(),
-) -> Result<Program, BuildError> {
+pub fn record(name: String, threads: u32, kernel: impl FnOnce()) -> Result<Program, BuildError> {
     let program = Program {
         name,
         threads,
@@ -111,6 +107,21 @@ pub fn open() {
 /// Closes the innermost block.
 pub fn close() -> Block {
     with(|r| r.open.pop().expect("an open block"))
+}
+
+/// A name made while recording, kept for ever: there are as many as kernels have memories.
+pub fn intern(name: String) -> &'static str {
+    thread_local! {
+        static NAMES: RefCell<HashSet<&'static str>> = RefCell::default();
+    }
+    NAMES.with_borrow_mut(|names| match names.get(name.as_str()) {
+        Some(known) => *known,
+        None => {
+            let kept = &*name.leak();
+            names.insert(kept);
+            kept
+        }
+    })
 }
 
 /// Declares a parameter.
