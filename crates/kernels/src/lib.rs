@@ -4,3 +4,4 @@ pub mod codes;
 pub mod matvec;
 pub mod pack;
 pub mod rms_norm;
+pub mod tables;
