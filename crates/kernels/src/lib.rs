@@ -1,7 +1,10 @@
 //! tessera's GPU kernels, written in [tile](tessera_tile). One file each: its argument struct, its contract, its body.
 
 pub mod codes;
+pub mod embed;
 pub mod matvec;
 pub mod pack;
 pub mod rms_norm;
+pub mod rope;
+pub mod select;
 pub mod tables;
