@@ -1,5 +1,7 @@
 //! tessera's GPU kernels, written in [tile](tessera_tile). One file each: its argument struct, its contract, its body.
 
+pub mod append;
+pub mod cache;
 pub mod codes;
 pub mod matvec;
 pub mod pack;
