@@ -1,9 +1,12 @@
 //! tessera's GPU kernels, written in [tile](tessera_tile). One file each: its argument struct, its contract, its body.
 
 pub mod append;
+pub mod attend;
+pub mod attend_join;
 pub mod cache;
 pub mod codes;
 pub mod matvec;
 pub mod pack;
 pub mod rms_norm;
+pub mod sight;
 pub mod tables;
