@@ -12,7 +12,9 @@ use crate::{
 };
 
 /// A condition of `if`.
-#[diagnostic::on_unimplemented(message = "a condition is a `bool` or a kernel's `Val<bool>`, not `{Self}`")]
+#[diagnostic::on_unimplemented(
+    message = "a condition is a `bool` or a kernel's `Val<bool>`, not `{Self}`"
+)]
 pub trait Condition {
     /// Begins the `if`.
     #[track_caller]

@@ -27,11 +27,7 @@ thread_local! {
 }
 
 /// Runs `kernel` and gives what it recorded, checked.
-pub fn record(
-    name: String,
-    threads: u32,
-    kernel: impl FnOnce(),
-) -> Result<Program, BuildError> {
+pub fn record(name: String, threads: u32, kernel: impl FnOnce()) -> Result<Program, BuildError> {
     let program = Program {
         name,
         threads,

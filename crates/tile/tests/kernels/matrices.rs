@@ -67,9 +67,9 @@ spec!(RmsNorm, RmsNormArgs, 128, |k| format!("rms_norm_{:?}", k.elem).to_lowerca
 
 #[kernel]
 fn rms_norm(
-    _k: &RmsNorm,
+    k: &RmsNorm,
     x: In<F32>,
-    #[elem(_k.elem)] weight: In<Float>,
+    #[elem(k.elem)] weight: In<Float>,
     y: Out<F32>,
     a: Args<RmsNormArgs>,
 ) {
