@@ -4,4 +4,6 @@ pub mod codes;
 pub mod matvec;
 pub mod pack;
 pub mod rms_norm;
+pub mod route;
 pub mod tables;
+pub mod unit;
