@@ -11,6 +11,7 @@ pub mod pack;
 pub mod pointwise;
 pub mod rms_norm;
 pub mod rope;
+pub mod route;
 pub mod select;
 pub mod sight;
 pub mod tables;
