@@ -63,11 +63,11 @@ impl Spec for Pointwise {
     fn name(&self) -> String {
         match self.op {
             Op::Unit(unit) => format!("unit_{}", unit.name()),
-            Op::Add => "add".into(),
-            Op::Mul => "mul".into(),
-            Op::MulByOne => "mul_by_one".into(),
-            Op::Scale => "scale".into(),
-            Op::Softcap => "softcap".into(),
+            Op::Add => "add_rows".into(),
+            Op::Mul => "mul_rows".into(),
+            Op::MulByOne => "mul_rows_by_one".into(),
+            Op::Scale => "scale_rows".into(),
+            Op::Softcap => "softcap_rows".into(),
         }
     }
 

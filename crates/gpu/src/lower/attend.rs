@@ -40,8 +40,7 @@ impl Lower<'_> {
         let pages = self.state(op.state);
 
         let append = Append { cache, threads: 64 };
-        let bindings =
-            vec![self.value(k), self.value(v), positions, run_of, starts, table, pages];
+        let bindings = vec![self.value(k), self.value(v), positions, run_of, starts, table, pages];
         let args = move |shape: &Shape| AppendArgs { rows: shape.rows(rows), kv_heads };
         self.launch(&node.label, rows, append, bindings, args)?;
 
@@ -61,8 +60,7 @@ impl Lower<'_> {
         let most = splits(&self.most) as usize * self.limits.tokens * heads as usize;
         let scratch = self.scratch(&[most * 2 * 4, most * head_dim as usize * 4]);
         let (totals, parts) = (scratch[0], scratch[1]);
-        let bindings =
-            vec![self.value(q), positions, run_of, starts, table, pages, totals, parts];
+        let bindings = vec![self.value(q), positions, run_of, starts, table, pages, totals, parts];
         let (scale, softcap) = (op.scale, op.softcap.unwrap_or(0.0));
         let args = move |shape: &Shape| AttendArgs {
             rows: shape.rows(rows),
