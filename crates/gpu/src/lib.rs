@@ -44,7 +44,7 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
     ) -> Result<Model<D>, BackendError> {
         weights.check(graph)?;
         let device = (self.open)()?;
-        Model::new(expand::expand(graph), weights, limits, device, progress)
+        Model::new(expand::expand(graph, weights), weights, limits, device, progress)
     }
 }
 
@@ -65,7 +65,7 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
         limits: &Limits,
     ) -> Result<Footprint, BackendError> {
         weights.check(graph)?;
-        exec::footprint(&expand::expand(graph), weights, limits)
+        exec::footprint(&expand::expand(graph, weights), weights, limits)
     }
 
     fn compile(
