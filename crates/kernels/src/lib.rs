@@ -3,10 +3,12 @@
 pub mod append;
 pub mod attend;
 pub mod attend_join;
+pub mod attend_tile;
 pub mod cache;
 pub mod codes;
 pub mod matvec;
 pub mod pack;
 pub mod rms_norm;
 pub mod sight;
+pub mod stage;
 pub mod tables;

@@ -424,7 +424,8 @@ pub enum Kind {
         value: f32,
     },
     /// Reads a tile out of shared memory: element `(r, c)` from `index + r * stride + c`, or with
-    /// `transposed` from `index + c * stride + r`. Index and stride are multiples of 8.
+    /// `transposed` from `index + c * stride + r`. Index and stride are multiples of 8. A sum is read from f32, not
+    /// transposed, in place of what it held.
     TileLoad {
         /// Where to.
         tile: TileReg,
