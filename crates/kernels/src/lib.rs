@@ -3,6 +3,7 @@
 pub mod append;
 pub mod attend;
 pub mod attend_join;
+pub mod attend_tile;
 pub mod cache;
 pub mod codes;
 pub mod embed;
@@ -14,5 +15,6 @@ pub mod rope;
 pub mod route;
 pub mod select;
 pub mod sight;
+pub mod stage;
 pub mod tables;
 pub mod unit;
