@@ -115,7 +115,7 @@ fn matvec(
 }
 
 /// [`STEP`] elements of vector `v`, zeros beyond its end.
-fn columns(
+pub(crate) fn columns(
     ragged: bool,
     x: In<F32>,
     v: Val<u32>,
@@ -136,7 +136,7 @@ fn columns(
 }
 
 /// The product of a step with as many elements.
-fn dot(step: &crate::codes::Step, x: &[Val<f32>]) -> Val<f32> {
+pub(crate) fn dot(step: &crate::codes::Step, x: &[Val<f32>]) -> Val<f32> {
     let sum = |from: usize, to: usize| {
         let products = step.values[from..to].iter().zip(&x[from..to]);
         let mut products = products.map(|(&w, &x)| (w, x));

@@ -42,6 +42,8 @@ pub fn kernel(mut function: ItemFn) -> Result<TokenStream> {
     let declarations = parameters.iter().map(Parameter::declaration);
     let name = &function.sig.ident;
     Ok(quote! {
+        // they are buffers, which callers bind as a list
+        #[allow(clippy::too_many_arguments)]
         #function
 
         impl ::tessera_tile::Record for #spec_type {
