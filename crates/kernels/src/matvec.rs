@@ -244,7 +244,7 @@ fn put(parts: &[(Out<F32>, Val<u32>)], vector: Val<u32>, row: Val<u32>, sum: Val
 }
 
 /// [`STEP`] elements of vector `v`, zeros beyond its end.
-fn columns(
+pub(crate) fn columns(
     ragged: bool,
     x: In<F32>,
     v: Val<u32>,
