@@ -193,7 +193,7 @@ fn a_tile_holds_loads_too() {
 fn a_sum_is_of_the_kind_of_what_it_sums() {
     let of = |elem: Elem| {
         made(|| {
-            let s = shared_of::<Float>("s", elem, 256);
+            let s = shared_of::<AnyFloat>("s", elem, 256);
             let sum = Tile::sum(0.0);
             let (a, b) = (Tile::left(s, 0, 16), Tile::right_transposed(s, 0, 16));
             add_twice(sum, a, b);

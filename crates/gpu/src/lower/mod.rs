@@ -1,6 +1,7 @@
 //! From a graph to launches, once, when a model is loaded.
 
 mod attend;
+mod experts;
 mod linear;
 mod pointwise_ops;
 mod rows;
@@ -98,6 +99,8 @@ impl Lower<'_> {
             Op::Rope { heads } => self.rope(node, *heads),
             Op::Select => self.select(node),
             Op::Attend(op) => self.attend(node, op),
+            Op::Route(op) => self.route(node, op),
+            Op::Experts(op) => self.experts(node, op),
             Op::Glu(unit) => self.glu(node, *unit),
             Op::Activate(activation) => self.activate(node, *activation),
             Op::Mul => self.mul(node),
