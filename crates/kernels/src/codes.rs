@@ -251,3 +251,22 @@ impl Planes {
         }
     }
 }
+
+impl Step {
+    /// The elements themselves.
+    pub fn values(&self) -> Vec<Val<f32>> {
+        if self.groups.is_empty() {
+            return self.values.clone();
+        }
+        let size = self.values.len() / self.groups.len();
+        let groups = self.values.chunks(size).zip(&self.groups);
+        groups
+            .flat_map(|(values, &(scale, bias))| {
+                values.iter().map(move |&value| match bias {
+                    Some(bias) => fma(value, scale, bias),
+                    None => value * scale,
+                })
+            })
+            .collect()
+    }
+}

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{
     Error, Expr, FnArg, GenericArgument, Ident, ItemFn, Meta, Pat, PatType, PathArguments, Result,
-    ReturnType, Type, spanned::Spanned,
+    ReturnType, Type, parse_quote, spanned::Spanned,
 };
 
 use crate::body;
@@ -37,6 +37,10 @@ pub fn kernel(mut function: ItemFn) -> Result<TokenStream> {
             return Err(Error::new_spanned(input, "a kernel is a function, not a method"));
         };
         parameters.push(Parameter::take(input)?);
+    }
+    if parameters.iter().any(|parameter| parameter.of.is_some() || parameter.when.is_some()) {
+        // used by the attributes, if not by the body
+        function.block.stmts.insert(0, parse_quote!(let _ = #spec;));
     }
     let names = parameters.iter().map(|parameter| &parameter.name);
     let declarations = parameters.iter().map(Parameter::declaration);
