@@ -235,6 +235,13 @@ TESSERA_INLINE void tile_load(Tile& tile, const __half* from, uint stride) {
     nvcuda::wmma::load_matrix_sync(tile, from, stride);
 }
 
+// A sum, back from where it was stored.
+template <int inner>
+TESSERA_INLINE void tile_load(
+    nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, inner, float>& tile, const float* from, uint stride) {
+    nvcuda::wmma::load_matrix_sync(tile, from, stride, nvcuda::wmma::mem_row_major);
+}
+
 // The type of the tile tells that it is transposed.
 template <class Tile, class Element>
 TESSERA_INLINE void tile_load_transposed(Tile& tile, const Element* from, uint stride) {
