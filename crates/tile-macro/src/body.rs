@@ -3,8 +3,9 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{
-    BinOp, Block, Error, Expr, ExprBinary, ExprForLoop, ExprIf, ExprRange, Item, Local, Macro, Pat,
-    PatIdent, RangeLimits, Result, Stmt, parse_quote_spanned, spanned::Spanned,
+    BinOp, Block, Error, Expr, ExprBinary, ExprForLoop, ExprIf, ExprRange, Ident, Item, Local,
+    Macro, Pat, PatIdent, RangeLimits, Result, Stmt, parse_quote_spanned,
+    spanned::Spanned,
     visit_mut::{self, VisitMut},
 };
 
@@ -90,15 +91,8 @@ impl Body {
             }
             return None;
         };
-        let span = ident.span();
         if mutability.take().is_none() {
-            return Some(parse_quote_spanned! { span =>
-                {
-                    #[allow(unused_imports)]
-                    use ::tessera_tile::flow::{NamedOther as _, NamedValue as _};
-                    (&::tessera_tile::flow::Named(&#ident)).name(stringify!(#ident));
-                }
-            });
+            return Some(named(ident));
         }
         let value = &init.expr;
         let value = match ty {
@@ -180,6 +174,12 @@ impl Body {
             self.visit_expr_mut(&mut each.expr);
         }
         self.block(&mut each.body, true);
+        if let Pat::Ident(PatIdent {
+            ident, mutability: None, by_ref: None, subpat: None, ..
+        }) = &*each.pat
+        {
+            each.body.stmts.insert(0, named(ident));
+        }
     }
 
     /// An operator that Rust does not let a type define as a kernel needs it.
@@ -196,7 +196,7 @@ impl Body {
         };
         let span = op.span();
         if !compare.is_empty() {
-            let method = proc_macro2::Ident::new(compare, span);
+            let method = Ident::new(compare, span);
             return Some(quote_spanned! { span =>
                 ::tessera_tile::flow::Compare::#method(#left, #right)
             });
@@ -279,6 +279,17 @@ impl VisitMut for Body {
             }
             Expr::Macro(invocation) => self.invocation(&invocation.mac),
             _ => visit_mut::visit_expr_mut(self, expr),
+        }
+    }
+}
+
+/// The statement that notes the name of a value, if it is a kernel's.
+fn named(ident: &Ident) -> Stmt {
+    parse_quote_spanned! { ident.span() =>
+        {
+            #[allow(unused_imports)]
+            use ::tessera_tile::flow::{NamedOther as _, NamedValue as _};
+            (&::tessera_tile::flow::Named(&#ident)).name(stringify!(#ident));
         }
     }
 }

@@ -98,6 +98,9 @@ fn limits(program: &Program) -> Result<(), BuildError> {
     if !identifier(&program.name) {
         return Err(malformed(format!("its name {:?} is not an identifier", program.name)));
     }
+    if crate::print::reserved(&program.name) {
+        return Err(malformed(format!("its name {:?} is a word of Metal or CUDA", program.name)));
+    }
     let names = program.buffers.iter().map(|b| b.name).chain(program.shared.iter().map(|s| s.name));
     let mut seen = HashSet::new();
     for name in names {

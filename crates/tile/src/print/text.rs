@@ -1,0 +1,97 @@
+//! Text of an expression that knows how tightly it binds, so that parentheses stand where they are needed.
+
+/// How tightly an expression binds; the weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Binds {
+    /// `c ? a : b`
+    Choice,
+    /// `a || b`
+    Or,
+    /// `a && b`
+    And,
+    /// `a & b`, `a | b`, `a ^ b`: never without parentheses within another.
+    Bits,
+    /// `a < b`
+    Compare,
+    /// `a << b`
+    Shift,
+    /// `a + b`
+    Sum,
+    /// `a * b`
+    Product,
+    /// `-a`
+    Prefix,
+    /// A name, a literal, a call, an element.
+    Atom,
+}
+
+/// Text of an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// The text.
+    pub text: String,
+    /// How tightly it binds.
+    pub binds: Binds,
+    /// If the text is `int(x)`: that unsigned `x`.
+    pub unsigned: Option<Box<Text>>,
+    /// If the text is `a + b` or alike: `a`, and the `+= b` that would change `a` to it.
+    pub change: Option<Box<(String, String)>>,
+}
+
+impl Text {
+    /// A text that binds as told.
+    pub fn new(binds: Binds, text: impl Into<String>) -> Self {
+        Self { text: text.into(), binds, unsigned: None, change: None }
+    }
+
+    /// A name, a literal, a call.
+    pub fn atom(text: impl Into<String>) -> Self {
+        Self::new(Binds::Atom, text)
+    }
+
+    /// `function(arguments)`.
+    pub fn call(function: &str, arguments: &[&Text]) -> Self {
+        let arguments: Vec<&str> = arguments.iter().map(|text| text.text.as_str()).collect();
+        Self::atom(format!("{function}({})", arguments.join(", ")))
+    }
+
+    /// `int(self)` of an unsigned number.
+    pub fn as_int(self) -> Self {
+        let text = format!("int({})", self.text);
+        Self { unsigned: Some(Box::new(self)), ..Self::atom(text) }
+    }
+
+    /// `uint(self)` of a signed number.
+    pub fn as_uint(&self) -> Self {
+        match &self.unsigned {
+            Some(inner) => (**inner).clone(),
+            None if self.text.parse::<u32>().is_ok() => Self::atom(format!("{}u", self.text)),
+            None => Self::call("uint", &[self]),
+        }
+    }
+
+    /// The text as an operand that must bind at least so tightly.
+    pub fn operand(&self, at_least: Binds) -> String {
+        if self.binds >= at_least { self.text.clone() } else { format!("({})", self.text) }
+    }
+
+    /// `a symbol b`, where an operand that binds less tightly than told is put in parentheses.
+    pub fn infix(a: &Self, symbol: &str, b: &Self, binds: Binds) -> Self {
+        let (left, right) = match binds {
+            Binds::Product => (Binds::Product, Binds::Prefix),
+            Binds::Sum => (Binds::Sum, Binds::Product),
+            Binds::Compare => (Binds::Sum, Binds::Sum),
+            Binds::And => (Binds::And, Binds::Compare),
+            Binds::Or => (Binds::Or, Binds::Compare),
+            _ => (Binds::Prefix, Binds::Prefix),
+        };
+        // `a && b || c` is right, but compilers ask for parentheses
+        let left = if binds == Binds::Or && a.binds != Binds::Or { Binds::Compare } else { left };
+        // `a && b & c` likewise
+        let left = if a.binds == Binds::Bits { Binds::Prefix } else { left };
+        let text = format!("{} {symbol} {}", a.operand(left), b.operand(right));
+        let changes = matches!(binds, Binds::Sum | Binds::Product | Binds::Bits | Binds::Shift);
+        let change = (a.text.clone(), format!("{symbol}= {}", b.text));
+        Self { change: changes.then(|| Box::new(change)), ..Self::new(binds, text) }
+    }
+}

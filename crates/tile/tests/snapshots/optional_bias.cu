@@ -1,0 +1,16 @@
+struct optional_bias_args {
+    uint len;
+};
+
+extern "C" __global__ void __launch_bounds__(32) optional_bias(
+    const float* __restrict__ x,
+    const __half* __restrict__ bias,
+    float* y,
+    optional_bias_args args)
+{
+    const uint thread_index = threadIdx.x;
+    const uint i = thread_index;  // memory.rs:91
+    float value = x[i];  // memory.rs:92
+    value += __half2float(bias[i % args.len]);  // memory.rs:94
+    y[i] = value;  // memory.rs:96
+}

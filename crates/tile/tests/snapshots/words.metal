@@ -1,0 +1,34 @@
+struct words_args {
+    uint half_1;
+    float float4_1;
+    int struct_1;
+    uint len;
+};
+
+[[max_total_threads_per_threadgroup(32)]]
+kernel void words(
+    device const float* device_1 [[buffer(0)]],
+    device float* half_1 [[buffer(1)]],
+    constant words_args& args [[buffer(2)]],
+    uint3 group_index [[threadgroup_position_in_grid]],
+    uint thread_index [[thread_index_in_threadgroup]],
+    uint lane_index [[thread_index_in_simdgroup]],
+    uint simdgroup_index [[simdgroup_index_in_threadgroup]])
+{
+    alignas(16) threadgroup float threadgroup_1[32];
+    const uint thread_1 = thread_index;  // flow.rs:141
+    const uint lane = lane_index;  // flow.rs:142
+    const uint group = group_index.y;  // flow.rs:143
+    const float kernel_1 = device_1[thread_1] + args.float4_1;  // flow.rs:144
+    const float struct_1 = device_1[lane] + float(args.struct_1);  // flow.rs:145
+    const uint simdgroup = simdgroup_index;  // flow.rs:146
+    const float v_hidden = kernel_1 * struct_1;  // flow.rs:147
+    float constant_1 = v_hidden;  // flow.rs:148
+    const float x = device_1[args.half_1];  // flow.rs:149
+    constant_1 += x;  // flow.rs:150
+    const float x_1 = device_1[args.len];  // flow.rs:151
+    constant_1 += x_1;  // flow.rs:152
+    threadgroup_1[thread_1] = constant_1;  // flow.rs:153
+    threadgroup_1[thread_1] = x_1;  // flow.rs:154
+    half_1[group + simdgroup] = constant_1;  // flow.rs:155
+}
