@@ -144,12 +144,9 @@ pub(crate) fn build(
 ) -> Result<PathBuf, Error> {
     check_lints(language, text, programs)?;
     sources::write(folder)?;
-    let printed = language.file();
-    let unit = launcher::unit(language, programs);
-    let table = launcher::table(programs);
-    for (name, text) in [(printed, text), ("unit", &unit), ("table.cpp", &table)] {
-        fs::write(folder.join(name), text).map_err(io(folder.join(name)))?;
-    }
+    write_text(folder, language, text, programs)?;
+    let table = folder.join("table.cpp");
+    fs::write(&table, launcher::table(programs)).map_err(io(table))?;
     compile_text(folder, language, sanitizer)?;
     runtime(folder, sanitizer)?;
     let product = if sanitizer == Sanitizer::None { "kernels.so" } else { "kernels" };
@@ -169,10 +166,9 @@ pub(crate) fn check(language: Language, text: &str, programs: &[Program]) -> Res
     let folder = folder()?;
     let folder = folder.path();
     sources::write(folder)?;
-    let printed = language.file();
-    fs::write(folder.join(printed), text).map_err(io(folder.join(printed)))?;
+    write_text(folder, language, text, programs)?;
     let mut arguments = text_flags(language);
-    arguments.extend(["-fsyntax-only", printed]);
+    arguments.extend(["-fsyntax-only", "unit"]);
     accepted(language, run(folder, &arguments)?)
 }
 
@@ -181,6 +177,14 @@ fn check_lints(language: Language, text: &str, programs: &[Program]) -> Result<(
         let source_line = crate::error::source_line(text, complaint.line);
         Error::Lint { language, complaint, source_line }
     })
+}
+
+/// Writes the printed text, and the file that includes it.
+fn write_text(folder: &Path, language: Language, text: &str, programs: &[Program]) -> Result<(), Error> {
+    let printed = folder.join(language.file());
+    fs::write(&printed, text).map_err(io(printed))?;
+    let unit = folder.join("unit");
+    fs::write(&unit, launcher::unit(language, programs)).map_err(io(unit))
 }
 
 fn compile_text(folder: &Path, language: Language, sanitizer: Sanitizer) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use tessera_tile::{
     Program,
     ir::{Access, Elem},
+    print,
 };
 
 use crate::Language;
@@ -30,7 +31,8 @@ pub(crate) fn unit(language: Language, programs: &[Program]) -> String {
             continue;
         }
         // The arrays are the function's own; only the assembler can name them from outside.
-        let symbols = program.shared.iter().map(|array| local_symbol(name, array.name));
+        let names = print::shared_names(program);
+        let symbols = names.iter().map(|array| local_symbol(name, array));
         let symbols = symbols.collect::<Vec<_>>().join(", ");
         _ = writeln!(
             text,

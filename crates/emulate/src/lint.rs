@@ -41,8 +41,8 @@ const ATTRIBUTES: &[&str] = &["max_total_threads_per_threadgroup", "host_name", 
 pub fn lint(language: Language, text: &str, programs: &[Program]) -> Result<(), Complaint> {
     let tokens = tokens(text);
     doubles(&tokens)?;
-    recursion(&tokens)?;
     if language == Language::Metal {
+        recursion(&tokens)?;
         pointers(&tokens)?;
         attributes(&tokens, programs)?;
     }
@@ -91,41 +91,43 @@ fn pointers(tokens: &[Token<'_>]) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// Functions, each with those it calls.
-fn calls<'a>(tokens: &[Token<'a>]) -> BTreeMap<&'a str, (Token<'a>, BTreeSet<&'a str>)> {
-    let mut functions: BTreeMap<_, (Token<'a>, BTreeSet<_>)> = BTreeMap::new();
+/// A function and the names of those it calls.
+type Function<'a> = (Token<'a>, BTreeSet<&'a str>);
+
+/// Functions by name, without those of which there are several for different types: a call does not tell which is meant.
+fn functions<'a>(tokens: &[Token<'a>]) -> BTreeMap<&'a str, Function<'a>> {
+    let mut functions: Vec<Function<'a>> = Vec::new();
     let (mut depth, mut parens) = (0u32, 0u32);
-    let (mut called, mut inside) = (None, None);
+    let mut named = None;
     for pair in tokens.windows(2) {
         match pair[0].text {
             "(" => parens += 1,
             ")" => parens = parens.saturating_sub(1),
             "{" => {
                 if depth == 0 {
-                    inside = called.take();
+                    functions.extend(named.take().map(|name| (name, BTreeSet::new())));
                 }
                 depth += 1;
             }
             "}" => depth = depth.saturating_sub(1),
-            ";" if depth == 0 => called = None,
-            name if pair[0].sort == Sort::Word && pair[1].is("(") => {
-                if let (1.., Some(function)) = (depth, inside) {
-                    let function: Token<'a> = function;
-                    let entry = functions.entry(function.text);
-                    entry.or_insert_with(|| (function, BTreeSet::new())).1.insert(name);
-                } else if depth == 0 && parens == 0 && !name.starts_with("__launch_bounds__") {
-                    called = Some(pair[0]);
-                }
-            }
+            ";" if depth == 0 => named = None,
+            name if pair[0].sort == Sort::Word && pair[1].is("(") => match functions.last_mut() {
+                Some((_, calls)) if depth > 0 => _ = calls.insert(name),
+                _ if depth == 0 && parens == 0 => named = Some(pair[0]),
+                _ => {}
+            },
             _ => {}
         }
     }
-    functions
+    let count = |name: &str| functions.iter().filter(|(token, _)| token.is(name)).count();
+    let single: Vec<bool> = functions.iter().map(|(token, _)| count(token.text) == 1).collect();
+    let single = functions.into_iter().zip(single).filter_map(|(f, single)| single.then_some(f));
+    single.map(|function| (function.0.text, function)).collect()
 }
 
 /// No function calls itself, nor through others.
 fn recursion(tokens: &[Token<'_>]) -> Result<(), Complaint> {
-    let functions = calls(tokens);
+    let functions = functions(tokens);
     for (&name, (token, _)) in &functions {
         let (mut seen, mut open) = (BTreeSet::new(), vec![name]);
         while let Some(function) = open.pop() {
