@@ -60,7 +60,13 @@ fn machine_flags() -> &'static [&'static str] {
 fn text_flags(language: Language) -> Vec<&'static str> {
     let mut flags = match language {
         Language::Metal => {
-            vec!["-xclcpp", "-cl-std=clc++2021", "-cl-no-stdinc", "-Imetal", "-Wno-unknown-attributes"]
+            vec![
+                "-xclcpp",
+                "-cl-std=clc++2021",
+                "-cl-no-stdinc",
+                "-Imetal",
+                "-Wno-unknown-attributes",
+            ]
         }
         Language::Cuda => vec!["-xc++", "-std=c++20", "-Icuda"],
     };
@@ -125,8 +131,8 @@ fn runtime(folder: &Path, sanitizer: Sanitizer) -> Result<(), Error> {
     let text = format!("#include \"fiber.cpp\"\n#include \"runtime.cpp\"\n{main}");
     fs::write(&whole, text).map_err(io(whole))?;
     let define = format!("-D{define}");
-    let mut arguments = vec!["-std=c++20", "-Wall", "-Wextra", "-Werror", &define, "-c", "whole.cpp"];
-    arguments.extend(["-o", "runtime.o"]);
+    let mut arguments = vec!["-std=c++20", "-Wall", "-Wextra", "-Werror", "-fno-builtin", &define];
+    arguments.extend(["-c", "whole.cpp", "-o", "runtime.o"]);
     arguments.extend(common_flags(sanitizer));
     run_tool(folder, "compiling the runtime", &arguments)?;
     let bytes = fs::read(&object).map_err(io(object))?;
@@ -150,7 +156,8 @@ pub(crate) fn build(
     compile_text(folder, language, sanitizer)?;
     runtime(folder, sanitizer)?;
     let product = if sanitizer == Sanitizer::None { "kernels.so" } else { "kernels" };
-    let mut arguments = vec!["-std=c++20", "table.cpp", "runtime.o", "unit.o", "-o", product, "-lm"];
+    let mut arguments =
+        vec!["-std=c++20", "table.cpp", "runtime.o", "unit.o", "-o", product, "-lm"];
     arguments.extend(sanitizer_flags(sanitizer));
     arguments.extend(common_flags(sanitizer));
     if sanitizer == Sanitizer::None {
@@ -180,7 +187,12 @@ fn check_lints(language: Language, text: &str, programs: &[Program]) -> Result<(
 }
 
 /// Writes the printed text, and the file that includes it.
-fn write_text(folder: &Path, language: Language, text: &str, programs: &[Program]) -> Result<(), Error> {
+fn write_text(
+    folder: &Path,
+    language: Language,
+    text: &str,
+    programs: &[Program],
+) -> Result<(), Error> {
     let printed = folder.join(language.file());
     fs::write(&printed, text).map_err(io(printed))?;
     let unit = folder.join("unit");

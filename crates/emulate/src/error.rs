@@ -45,7 +45,9 @@ pub enum Error {
         messages: String,
     },
     /// More threads than the thread sanitizer can tell apart reliably.
-    #[error("kernel {kernel} has {threads} threads; the thread sanitizer sees races of up to {limit} only")]
+    #[error(
+        "kernel {kernel} has {threads} threads; the thread sanitizer sees races of up to {limit} only"
+    )]
     Threads {
         /// Its name.
         kernel: String,

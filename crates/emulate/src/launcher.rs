@@ -58,7 +58,8 @@ pub(crate) fn table(programs: &[Program]) -> String {
         if !program.shared.is_empty() {
             addresses = format!("emu_shared_{name}");
             bytes = format!("{name}_bytes");
-            let sizes = program.shared.iter().map(|s| (s.len as usize * s.elem.bytes()).to_string());
+            let sizes =
+                program.shared.iter().map(|s| (s.len as usize * s.elem.bytes()).to_string());
             let sizes = sizes.collect::<Vec<_>>().join(", ");
             _ = writeln!(text, "extern \"C\" void* const {addresses}[];");
             _ = writeln!(text, "static const uint32_t {bytes}[] = {{{sizes}}};");
@@ -103,7 +104,9 @@ fn arguments(language: Language, program: &Program) -> Vec<String> {
                 arguments.push(format!("*(constant {name}_args*)emu_arguments()"));
             }
             arguments.push("uint3(emu_group(0), emu_group(1), emu_group(2))".to_owned());
-            arguments.extend(["emu_thread()", "emu_thread() % 32", "emu_thread() / 32"].map(str::to_owned));
+            arguments.extend(
+                ["emu_thread()", "emu_thread() % 32", "emu_thread() / 32"].map(str::to_owned),
+            );
         }
         Language::Cuda if !program.fields.is_empty() => {
             arguments.push(format!("*(const {name}_args*)emu_arguments()"));
@@ -117,7 +120,7 @@ fn metal_type(elem: Elem) -> &'static str {
     match elem {
         Elem::F32 => "float",
         Elem::F16 => "half",
-                Elem::U32 => "uint",
+        Elem::U32 => "uint",
         Elem::I32 => "int",
         Elem::BF16 | Elem::U16 => "ushort",
         Elem::U8 => "uchar",
@@ -129,7 +132,7 @@ fn cuda_type(elem: Elem) -> &'static str {
     match elem {
         Elem::F32 => "float",
         Elem::F16 => "__half",
-                Elem::U32 => "unsigned int",
+        Elem::U32 => "unsigned int",
         Elem::I32 => "int",
         Elem::BF16 | Elem::U16 => "unsigned short",
         Elem::U8 => "unsigned char",

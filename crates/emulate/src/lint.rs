@@ -20,8 +20,22 @@ pub struct Complaint {
 
 /// Types after which a star makes a pointer.
 const TYPES: &[&str] = &[
-    "bool", "char", "uchar", "short", "ushort", "int", "uint", "long", "ulong", "half", "bfloat",
-    "float", "atomic_uint", "atomic_int", "void", "auto",
+    "bool",
+    "char",
+    "uchar",
+    "short",
+    "ushort",
+    "int",
+    "uint",
+    "long",
+    "ulong",
+    "half",
+    "bfloat",
+    "float",
+    "atomic_uint",
+    "atomic_int",
+    "void",
+    "auto",
 ];
 
 const SPACES: &[&str] = &["device", "constant", "threadgroup", "thread"];
@@ -161,7 +175,8 @@ fn attributes(tokens: &[Token<'_>], programs: &[Program]) -> Result<(), Complain
                 return complain(token, "a buffer of no kernel");
             };
             if next(4) != bound.to_string() {
-                let what = format!("kernel {}: buffer({}) after {bound} others", program.name, next(4));
+                let what =
+                    format!("kernel {}: buffer({}) after {bound} others", program.name, next(4));
                 return complain(token, what);
             }
             *bound += 1;
@@ -199,10 +214,19 @@ mod tests {
             ("float x = 1e5;", "1: 1e5 is of double precision"),
             ("uint x = 0x1eu;\nfloat* p;", "2: a pointer or reference without an address space"),
             ("(const float4*)(q)", "1: a pointer or reference without an address space"),
-            ("struct S { int x; };\nvoid f(S& s);", "2: a pointer or reference without an address space"),
+            (
+                "struct S { int x; };\nvoid f(S& s);",
+                "2: a pointer or reference without an address space",
+            ),
             ("int f(int x) { return x ? f(x - 1) : 0; }", "1: f calls itself"),
-            ("int g(int);\nint f() { return g(1); }\nint g(int x) { return f(); }", "2: f calls itself"),
-            ("void k(uint x [[thread_index_in_thredgroup]])", "1: Metal has no attribute thread_index_in_thredgroup"),
+            (
+                "int g(int);\nint f() { return g(1); }\nint g(int x) { return f(); }",
+                "2: f calls itself",
+            ),
+            (
+                "void k(uint x [[thread_index_in_thredgroup]])",
+                "1: Metal has no attribute thread_index_in_thredgroup",
+            ),
         ];
         for (text, expected) in seen {
             assert_eq!(complaint(text).as_deref(), Some(expected), "{text}");
@@ -214,7 +238,9 @@ mod tests {
         let program = crate::library::tests::empty("k", 2);
         let bound = |numbers: [u32; 2]| {
             let [a, b] = numbers;
-            let text = format!("kernel void k(device float* a [[buffer({a})]], device float* b [[buffer({b})]]) {{}}");
+            let text = format!(
+                "kernel void k(device float* a [[buffer({a})]], device float* b [[buffer({b})]]) {{}}"
+            );
             lint(Language::Metal, &text, std::slice::from_ref(&program))
         };
         assert_eq!(bound([0, 1]), Ok(()));

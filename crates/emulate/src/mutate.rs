@@ -160,7 +160,8 @@ impl Editor<'_> {
             {
                 let (a, b) = product_of(&self.program.body, *product)?;
                 let (c, mut stmts) = (*c, Vec::new());
-                let swapped = self.reg(stmt, Type::U32, Expr::Binary(Binary::Mul, c, b), &mut stmts);
+                let swapped =
+                    self.reg(stmt, Type::U32, Expr::Binary(Binary::Mul, c, b), &mut stmts);
                 let kind = Kind::Let(*to, Expr::Binary(Binary::Add, swapped, a));
                 stmts.push(Stmt { at: stmt.at, kind });
                 Some(stmts)
@@ -207,9 +208,9 @@ impl Editor<'_> {
 
 /// Whether any statement, however deep, holds this.
 fn any(block: &Block, holds: &mut impl FnMut(&Kind) -> bool) -> bool {
-    block.iter().any(|stmt| {
-        holds(&stmt.kind) || stmt.kind.blocks().any(|within| any(within, holds))
-    })
+    block
+        .iter()
+        .any(|stmt| holds(&stmt.kind) || stmt.kind.blocks().any(|within| any(within, holds)))
 }
 
 /// Whether a register is where something in memory is looked up.

@@ -45,7 +45,8 @@ impl Process {
     ) -> Result<Ending, Error> {
         let folder = crate::compile::folder()?;
         let (launch, filled) = (folder.path().join("launch"), folder.path().join("buffers"));
-        fs::write(&launch, describe(kernel, grid, backward, arguments, buffers)).map_err(io(&launch))?;
+        fs::write(&launch, describe(kernel, grid, backward, arguments, buffers))
+            .map_err(io(&launch))?;
         let output = self.run(&launch, &filled)?;
         let report = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status.code() {
@@ -63,8 +64,10 @@ impl Process {
                 }
                 Ok(Ending::Well)
             }
-            Some(FAILED) => Ok(Ending::Failed(String::from_utf8_lossy(&output.stdout).trim().to_owned())),
-            _ => match finding(self.language, text, &report) {
+            Some(FAILED) => {
+                Ok(Ending::Failed(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+            }
+            _ => match self.finding(text, &report) {
                 Some(finding) => Ok(Ending::Found(finding)),
                 None => {
                     let messages = format!("{}\n{report}", output.status);
@@ -78,12 +81,34 @@ impl Process {
         let mut command = Command::new(&self.program);
         command.arg(launch).arg(filled);
         match self.sanitizer {
-            Sanitizer::Thread => command.env("TSAN_OPTIONS", "halt_on_error=1:history_size=4"),
+            Sanitizer::Thread => command.env("TSAN_OPTIONS", "halt_on_error=1:symbolize=0"),
             _ => command
-                .env("ASAN_OPTIONS", "detect_leaks=0:detect_stack_use_after_return=0")
-                .env("UBSAN_OPTIONS", "print_stacktrace=0"),
+                .env("ASAN_OPTIONS", "detect_leaks=0:detect_stack_use_after_return=0:symbolize=0"),
         };
         command.output().map_err(io(&self.program))
+    }
+
+    /// What a sanitizer found, if the report is one's.
+    fn finding(&self, text: &str, report: &str) -> Option<Finding> {
+        let after = |mark: &str| report.split_once(mark).and_then(|(_, rest)| rest.lines().next());
+        let kind = after("WARNING: ThreadSanitizer: ").and_then(|line| line.split(" (pid").next());
+        let kind = kind.or_else(|| after("ERROR: AddressSanitizer: ")?.split(' ').next());
+        let kind = kind.or_else(|| after("runtime error: "))?.trim().to_owned();
+        // Lines stand in the report itself, or places in the program do: `(folder/kernels+0x1234)`.
+        let file = self.language.file();
+        let mut numbers = symbols::mentioned(report, file);
+        for place in report.split("kernels+0x").skip(1) {
+            let digits = place.split(|c: char| !c.is_ascii_hexdigit()).next().unwrap_or_default();
+            let offset = u64::from_str_radix(digits, 16).unwrap_or(0);
+            numbers.extend(symbols::line(&self.program, offset, file));
+        }
+        let mut lines: Vec<(u32, String)> = Vec::new();
+        for line in numbers {
+            if lines.iter().all(|&(known, _)| known != line) {
+                lines.push((line, source_line(text, line)));
+            }
+        }
+        Some(Finding { kind, lines, report: report.to_owned() })
     }
 }
 
@@ -107,26 +132,4 @@ fn describe(
         bytes.extend(buffer.iter());
     }
     bytes
-}
-
-/// What a sanitizer found, if the report is one's.
-fn finding(language: Language, text: &str, report: &str) -> Option<Finding> {
-    const ADDRESS: &str = "ERROR: AddressSanitizer: ";
-    const THREAD: &str = "WARNING: ThreadSanitizer: ";
-    const UNDEFINED: &str = "runtime error: ";
-    let after = |mark: &str| report.split_once(mark).and_then(|(_, rest)| rest.lines().next());
-    let kind = if let Some(line) = after(THREAD) {
-        line.split(" (pid").next().unwrap_or(line)
-    } else if let Some(line) = after(ADDRESS) {
-        line.split(' ').next().unwrap_or(line)
-    } else {
-        after(UNDEFINED)?
-    };
-    let mut lines: Vec<(u32, String)> = Vec::new();
-    for line in symbols::mentioned(report, language.file()) {
-        if lines.iter().all(|&(known, _)| known != line) {
-            lines.push((line, source_line(text, line)));
-        }
-    }
-    Some(Finding { kind: kind.trim().to_owned(), lines, report: report.to_owned() })
 }

@@ -4,6 +4,7 @@ use tessera_emulate::{Error, Library, Order};
 use tessera_tile::{Arguments, Program, Record, Spec, ir::Elem};
 
 /// What a buffer must hold afterwards.
+#[derive(Clone)]
 pub enum Expected {
     /// These bytes.
     Bytes(Vec<u8>),
@@ -12,6 +13,7 @@ pub enum Expected {
 }
 
 /// A launch.
+#[derive(Clone)]
 pub struct Case {
     /// The recorded kernel.
     pub program: Program,
@@ -32,6 +34,11 @@ impl Case {
         spec.check(&args).unwrap();
         let (grid, program) = (spec.grid(&args), spec.record().unwrap());
         Self { program, grid, args: args.words(), buffers, expected }
+    }
+
+    /// The same launch of a changed program.
+    pub fn of(&self, program: Program) -> Self {
+        Self { program, ..self.clone() }
     }
 
     /// Launches; what is wrong with the result is told as a text.
@@ -85,7 +92,8 @@ impl Draw {
     }
 
     pub fn word(&mut self) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 32) as u32
     }
 

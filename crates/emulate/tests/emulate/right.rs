@@ -1,10 +1,8 @@
 //! Printed text computes what plain Rust does, in either language, in either order, under every sanitizer.
 
-mod kernels;
-
 use std::collections::BTreeMap;
 
-use kernels::{Case, cases};
+use crate::kernels::{self, Case, cases};
 use tessera_emulate::{Error, Language, Library, Order, Sanitizer};
 use tessera_tile::Program;
 
@@ -77,13 +75,14 @@ fn races_of_many_threads_are_refused() {
     assert!(matches!(refused, Err(Error::Threads { threads: 512, limit: 256, .. })));
 }
 
-/// `cargo test -p tessera-emulate --release --test right -- --ignored --nocapture speed`
+/// `cargo test -p tessera-emulate --release --test emulate -- --ignored --nocapture speed`
 #[test]
 #[ignore = "measures"]
 fn speed() {
     let case = kernels::matvec(64, 2048, 2048);
     for language in [Language::Metal, Language::Cuda] {
-        let library = Library::build(language, std::slice::from_ref(&case.program), Sanitizer::None).unwrap();
+        let library =
+            Library::build(language, std::slice::from_ref(&case.program), Sanitizer::None).unwrap();
         let times = (0..20).map(|_| {
             let start = std::time::Instant::now();
             assert_eq!(case.launch(&library, Order::Forward).unwrap(), None);

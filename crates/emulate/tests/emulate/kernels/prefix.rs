@@ -68,9 +68,7 @@ pub fn prefix(len: usize) -> Case {
         sums.push(sum);
     }
     let buffers = vec![bytes_u32(&x), vec![0x55; 4 * len], vec![0x55; 4 * sums.len()]];
-    let expected = vec![
-        (1, Expected::Bytes(bytes_u32(&before))),
-        (2, Expected::Bytes(bytes_u32(&sums))),
-    ];
+    let expected =
+        vec![(1, Expected::Bytes(bytes_u32(&before))), (2, Expected::Bytes(bytes_u32(&sums)))];
     Case::new(&Prefix, PrefixArgs { len: len as u32 }, buffers, expected)
 }

@@ -45,7 +45,8 @@ fn rms_norm(_k: &Norm, x: In<F16>, weight: In<F32>, y: Out<F16>, a: Args<NormArg
     }
     barrier();
     if simdgroup() == 0 {
-        let sum = simd_sum(select(lane() < simdgroups(), part.at(min(lane(), simdgroups() - 1)), 0.0f32));
+        let sum =
+            simd_sum(select(lane() < simdgroups(), part.at(min(lane(), simdgroups() - 1)), 0.0f32));
         if lane() == 0 {
             total.set(0u32, sum);
         }
