@@ -102,6 +102,9 @@ pub enum BackendError {
     /// The weights do not fit the graph (a caller's mistake).
     #[error("weights do not fit the graph: {0}")]
     Weights(String),
+    /// The device failed.
+    #[error("device: {0}")]
+    Device(String),
     /// The caller's progress function broke off.
     #[error("compiling was cancelled")]
     Cancelled,

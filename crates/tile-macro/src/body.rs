@@ -10,7 +10,7 @@ use syn::{
 };
 
 /// Macros whose arguments are plain Rust, evaluated while recording.
-const MACROS: [&str; 4] = ["assert", "matches", "panic", "unreachable"];
+const MACROS: [&str; 5] = ["assert", "matches", "panic", "unreachable", "vec"];
 
 /// Rewrites a body. With `unit` its value is `()`, so that an `if` at its end is a statement.
 pub fn rewrite(block: &mut Block, unit: bool) -> Result<()> {

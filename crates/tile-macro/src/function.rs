@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{
     Error, Expr, FnArg, GenericArgument, Ident, ItemFn, Meta, Pat, PatType, PathArguments, Result,
-    ReturnType, Type, spanned::Spanned,
+    ReturnType, Type, parse_quote, spanned::Spanned,
 };
 
 use crate::body;
@@ -38,15 +38,23 @@ pub fn kernel(mut function: ItemFn) -> Result<TokenStream> {
         };
         parameters.push(Parameter::take(input)?);
     }
+    if parameters.iter().any(|parameter| parameter.of.is_some() || parameter.when.is_some()) {
+        // used by the attributes, if not by the body
+        function.block.stmts.insert(0, parse_quote!(let _ = #spec;));
+    }
     let names = parameters.iter().map(|parameter| &parameter.name);
     let declarations = parameters.iter().map(Parameter::declaration);
     let name = &function.sig.ident;
     Ok(quote! {
+        // they are its buffers
+        #[allow(clippy::too_many_arguments)]
         #function
 
         impl ::tessera_tile::Record for #spec_type {
             fn record(&self) -> Result<::tessera_tile::Program, ::tessera_tile::BuildError> {
+                #[allow(unused_variables)]
                 let #spec = self;
+                let _ = #spec;
                 let name = ::tessera_tile::Spec::name(self);
                 let threads = ::tessera_tile::Spec::threads(self);
                 ::tessera_tile::record::record(name, threads, || {
@@ -91,7 +99,7 @@ fn specialisation(input: Option<&mut FnArg>, name: &Ident) -> Result<(Ident, Typ
 struct Parameter {
     name: Ident,
     ty: Type,
-    elem: Option<Expr>,
+    of: Option<Expr>,
     when: Option<Expr>,
 }
 
@@ -102,16 +110,16 @@ impl Parameter {
             return Err(Error::new_spanned(&input.pat, "a parameter has a name"));
         };
         let (name, mut ty) = (pat.ident.clone(), (*input.ty).clone());
-        let (mut elem, mut when) = (None, None);
+        let (mut of, mut when) = (None, None);
         for attribute in std::mem::take(&mut input.attrs) {
             let Meta::List(list) = &attribute.meta else {
-                return Err(Error::new_spanned(attribute, "elem(...) and when(...) are known"));
+                return Err(Error::new_spanned(attribute, "of(...) and when(...) are known"));
             };
             let slot = match () {
-                () if list.path.is_ident("elem") => &mut elem,
+                () if list.path.is_ident("of") => &mut of,
                 () if list.path.is_ident("when") => &mut when,
                 () => {
-                    return Err(Error::new_spanned(list, "elem(...) and when(...) are known"));
+                    return Err(Error::new_spanned(list, "of(...) and when(...) are known"));
                 }
             };
             *slot = Some(list.parse_args()?);
@@ -119,15 +127,18 @@ impl Parameter {
         if when.is_some() {
             ty = optional(&ty)?;
         }
-        Ok(Self { name, ty, elem, when })
+        Ok(Self { name, ty, of, when })
     }
 
     /// The statement that declares it.
     fn declaration(&self) -> TokenStream {
-        let Self { name, ty, elem, when } = self;
-        let elem = elem.as_ref().map_or_else(|| quote!(None), |elem| quote!(Some(#elem)));
+        let Self { name, ty, of, when } = self;
+        let of = of.as_ref().map_or_else(
+            || quote!(::core::default::Default::default()),
+            |of| quote!(::core::convert::From::from(#of)),
+        );
         let declare = quote_spanned! { ty.span() =>
-            <#ty as ::tessera_tile::Parameter>::declare(stringify!(#name), #elem)
+            <#ty as ::tessera_tile::Parameter>::declare(stringify!(#name), #of)
         };
         match when {
             Some(when) => quote!(let #name = if #when { Some(#declare) } else { None };),

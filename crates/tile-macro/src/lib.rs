@@ -6,6 +6,8 @@
 mod arguments;
 mod body;
 mod function;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
@@ -13,8 +15,8 @@ use syn::parse_macro_input;
 /// Makes a function a kernel: `fn f(k: &Spec, x: In<F32>, y: Out<F32>, a: Args<Arguments>)`.
 ///
 /// The first parameter is the specialisation; the attribute implements `Record` for its type. The others are buffers, in
-/// the order in which they are bound, and at most one argument struct. A buffer whose element type the specialisation
-/// tells is marked `#[elem(expression)]`; one that some specialisations lack is an `Option` marked `#[when(expression)]`.
+/// the order in which they are bound, and at most one argument struct. A buffer of which the specialisation tells
+/// something (the type of an `AnyFloat`) is marked `#[of(expression)]`; one that some specialisations lack is an `Option` marked `#[when(expression)]`.
 #[proc_macro_attribute]
 pub fn kernel(_: TokenStream, item: TokenStream) -> TokenStream {
     let function = parse_macro_input!(item as syn::ItemFn);

@@ -12,7 +12,9 @@ use crate::{
 };
 
 /// A condition of `if`.
-#[diagnostic::on_unimplemented(message = "a condition is a `bool` or a kernel's `Val<bool>`, not `{Self}`")]
+#[diagnostic::on_unimplemented(
+    message = "a condition is a `bool` or a kernel's `Val<bool>`, not `{Self}`"
+)]
 pub trait Condition {
     /// Begins the `if`.
     #[track_caller]
@@ -231,6 +233,18 @@ impl<M: Mutable, const N: usize> Mutable for [M; N] {
             made.push(value.variable(name));
         }
         made.try_into().ok().expect("as many as there were")
+    }
+}
+
+impl<M: Mutable> Mutable for Vec<M> {
+    type Variable = Vec<M::Variable>;
+    #[track_caller]
+    fn variable(self, name: &'static str) -> Self::Variable {
+        let mut made = Vec::with_capacity(self.len());
+        for value in self {
+            made.push(value.variable(name));
+        }
+        made
     }
 }
 

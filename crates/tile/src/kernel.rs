@@ -1,9 +1,6 @@
 //! What a kernel is to its callers: a specialisation with its argument struct, its geometry and its preconditions.
 
-use crate::{
-    BuildError, Program,
-    ir::{Elem, Field},
-};
+use crate::{BuildError, Program, ir::Field};
 
 /// A specialisation of a kernel: a value whose fields are constants of the recorded program.
 ///
@@ -59,12 +56,17 @@ impl<T: Arguments> std::ops::Deref for Args<T> {
 
 /// What a kernel function takes.
 pub trait Parameter {
+    /// What the specialisation tells of it, `#[of(...)]`.
+    type Of;
+
     /// Declares it in the program that is being recorded.
-    fn declare(name: &'static str, elem: Option<Elem>) -> Self;
+    fn declare(name: &'static str, of: Self::Of) -> Self;
 }
 
 impl<T: Arguments> Parameter for Args<T> {
-    fn declare(_: &'static str, _: Option<Elem>) -> Self {
+    type Of = ();
+
+    fn declare(_: &'static str, (): ()) -> Self {
         Self(T::declare())
     }
 }

@@ -49,12 +49,15 @@ extern crate self as tessera_tile;
 
 pub mod check;
 pub mod flow;
+mod fold;
 pub mod ir;
 pub mod kernel;
 pub mod math;
 pub mod memory;
 pub mod print;
 pub mod record;
+#[cfg(doctest)]
+mod refused;
 pub mod sim;
 pub mod value;
 
@@ -73,7 +76,7 @@ pub mod prelude {
         kernel::Args,
         math::*,
         memory::{
-            BF16, F16, F32, Float, I8, I32, In, InOut, Out, Shared, Tile, U8, U16, U32, Word,
+            AnyFloat, AnyWord, BF16, F16, F32, I8, I32, In, InOut, Out, Shared, Tile, U8, U16, U32,
             shared, shared_of,
         },
         value::{Get, Val, Var},

@@ -13,7 +13,7 @@ use crate::{
 pub trait Element: 'static {
     /// What a load widens them to.
     type Value: Number;
-    /// Their type; `None` if the kernel's specialisation tells (`#[elem(...)]`).
+    /// Their type; `None` if the kernel's specialisation tells (`#[of(...)]`).
     const ELEM: Option<Elem>;
 }
 
@@ -38,8 +38,8 @@ elements! {
     U16 u32, Some(Elem::U16), "16 bits, unsigned.";
     U8 u32, Some(Elem::U8), "8 bits, unsigned.";
     I8 i32, Some(Elem::I8), "8 bits, signed.";
-    Float f32, None, "A float of a type that the specialisation tells.";
-    Word u32, None, "An unsigned number of a width that the specialisation tells.";
+    AnyFloat f32, None, "A float of a type that the specialisation tells.";
+    AnyWord u32, None, "An unsigned number of a width that the specialisation tells.";
 }
 
 macro_rules! memories {
@@ -68,8 +68,10 @@ memories! {
 macro_rules! parameters {
     ($($name:ident $access:ident),*) => { $(
         impl<E: Element> Parameter for $name<E> {
-            fn declare(name: &'static str, elem: Option<Elem>) -> Self {
-                let elem = E::ELEM.or(elem).expect("a buffer of Float or Word needs #[elem(...)]");
+            type Of = Option<Elem>;
+
+            fn declare(name: &'static str, of: Option<Elem>) -> Self {
+                let elem = E::ELEM.or(of).expect("a buffer of AnyFloat or AnyWord needs #[of(...)]");
                 assert!(elem.value() == E::Value::TYPE, "{name}: {elem:?} is not what it is read as");
                 Self { memory: record::buffer(name, elem, Access::$access), element: PhantomData }
             }
@@ -143,7 +145,8 @@ pub fn shared_of<E: Element>(name: &'static str, elem: Elem, len: u32) -> Shared
     Shared { memory: record::shared(name, elem, len), element: PhantomData }
 }
 
-/// A matrix of 16 x 16 elements, spread over a simdgroup in a way only the device knows.
+/// A matrix of 16 x 16 elements of F16 or F32, spread over a simdgroup in a way only the device knows. BF16 is staged as
+/// F32, which keeps it exactly on every device; CUDA rounds other F32 to 11 significant bits when it multiplies.
 #[derive(Debug, Clone, Copy)]
 pub struct Tile {
     tile: TileReg,
@@ -158,7 +161,8 @@ impl Tile {
         Self { tile }
     }
 
-    /// The left operand whose element `(r, c)` is at `index + r * stride + c`; `index` and `stride` are multiples of 8.
+    /// The left operand whose element `(r, c)` is at `index + r * stride + c`; `index` is a multiple of 16,
+    /// `stride` of 8.
     #[track_caller]
     pub fn left<E: Element<Value = f32>>(
         from: Shared<E>,
@@ -207,6 +211,16 @@ impl Tile {
     #[track_caller]
     pub fn multiply_add(self, left: Self, right: Self) {
         let kind = Kind::TileMultiply { sum: self.tile, left: left.tile, right: right.tile };
+        record::push(Location::caller(), kind);
+    }
+
+    /// Reads a sum back from shared memory, where it was stored and perhaps changed: element `(r, c)` from
+    /// `index + r * stride + c`.
+    #[track_caller]
+    pub fn restore(self, from: Shared<F32>, index: impl Get<u32>, stride: u32) {
+        let index = index.get().reg;
+        let (tile, memory) = (self.tile, from.memory);
+        let kind = Kind::TileLoad { tile, memory, index, stride, transposed: false };
         record::push(Location::caller(), kind);
     }
 

@@ -14,13 +14,14 @@ spec!(Matmul, Len, 64, |k| {
 #[kernel]
 fn matmul(
     k: &Matmul,
-    #[elem(k.elem)] a: In<Float>,
-    #[elem(k.elem)] b: In<Float>,
+    #[of(k.elem)] a: In<AnyFloat>,
+    #[of(k.elem)] b: In<AnyFloat>,
     c: Out<F32>,
     args: Args<Len>,
 ) {
-    let left = shared_of::<Float>("left", k.elem, 16 * 24);
-    let right = shared_of::<Float>("right", k.elem, if k.transposed { 32 * 24 } else { 16 * 40 });
+    let left = shared_of::<AnyFloat>("left", k.elem, 16 * 24);
+    let right =
+        shared_of::<AnyFloat>("right", k.elem, if k.transposed { 32 * 24 } else { 16 * 40 });
     let result = shared::<F32>("result", 16 * 40);
     let side = simdgroup() * 16;
     let sum = Tile::sum(0.0);
@@ -67,9 +68,9 @@ spec!(RmsNorm, RmsNormArgs, 128, |k| format!("rms_norm_{:?}", k.elem).to_lowerca
 
 #[kernel]
 fn rms_norm(
-    _k: &RmsNorm,
+    k: &RmsNorm,
     x: In<F32>,
-    #[elem(_k.elem)] weight: In<Float>,
+    #[of(k.elem)] weight: In<AnyFloat>,
     y: Out<F32>,
     a: Args<RmsNormArgs>,
 ) {

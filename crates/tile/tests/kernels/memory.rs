@@ -7,7 +7,7 @@ macro_rules! widths {
         spec!($spec, None_, 32, $name);
 
         #[kernel]
-        fn $function(k: &$spec, #[elem(k.elem())] x: In<$elem>, #[elem(k.elem())] y: InOut<$elem>) {
+        fn $function(k: &$spec, #[of(k.elem())] x: In<$elem>, #[of(k.elem())] y: InOut<$elem>) {
             let stage = shared_of::<$elem>("stage", k.elem(), 256);
             let i = thread();
             y.set(i, x.at(i));
@@ -40,7 +40,7 @@ impl FloatWidths {
         self.elem
     }
 }
-widths!(FloatWidths, float_widths, |k| format!("widths_{:?}", k.elem).to_lowercase(), Float);
+widths!(FloatWidths, float_widths, |k| format!("widths_{:?}", k.elem).to_lowercase(), AnyFloat);
 
 /// Of unsigned numbers.
 pub struct WordWidths {
@@ -52,7 +52,7 @@ impl WordWidths {
         self.elem
     }
 }
-widths!(WordWidths, word_widths, |k| format!("widths_{:?}", k.elem).to_lowercase(), Word);
+widths!(WordWidths, word_widths, |k| format!("widths_{:?}", k.elem).to_lowercase(), AnyWord);
 
 /// Of signed bytes.
 pub struct ByteWidths;

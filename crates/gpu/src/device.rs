@@ -1,0 +1,143 @@
+//! What a device must do: hold memory, build kernels, run a list of launches. All else is in this crate once.
+
+use std::fmt::Debug;
+
+use tessera_tile::Program;
+
+/// Why a device refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// No such device here, or one that is too old.
+    #[error("no {device} device: {why}")]
+    Absent {
+        /// Kind of device.
+        device: &'static str,
+        /// Why not.
+        why: String,
+    },
+    /// The device gave no memory.
+    #[error("out of device memory: {bytes} bytes for {what}")]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+        /// For what.
+        what: &'static str,
+    },
+    /// A kernel that the device's compiler refused.
+    #[error("kernel {kernel}: {why}")]
+    Build {
+        /// Its name.
+        kernel: String,
+        /// What the compiler said.
+        why: String,
+    },
+    /// A step that failed on the device.
+    #[error("the device stopped: {0}")]
+    Run(String),
+}
+
+/// A part of a device's buffer, bound to a kernel.
+#[derive(Debug)]
+pub struct Bound<'a, B> {
+    /// The buffer.
+    pub buffer: &'a B,
+    /// First byte, a multiple of 16.
+    pub offset: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+impl<B> Clone for Bound<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Bound<'_, B> {}
+
+/// A device. Only [`Queue`](crate::queue::Queue) calls the functions that make, commit and await commands.
+pub trait Device: Send + 'static {
+    /// Memory on the device.
+    type Buffer: Send + Debug;
+    /// A kernel ready to be launched.
+    type Pipeline: Send + Debug;
+    /// Commands that are being written.
+    type Commands;
+    /// Commands that run.
+    type Pending;
+
+    /// Short name: `sim`, `metal`, `cuda`.
+    fn name(&self) -> &'static str;
+
+    /// Makes memory, all zeros.
+    fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Self::Buffer, DeviceError>;
+
+    /// Fills memory outside of a step.
+    fn write(
+        &mut self,
+        buffer: &mut Self::Buffer,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError>;
+
+    /// Reads memory outside of a step.
+    fn read(
+        &self,
+        buffer: &Self::Buffer,
+        offset: usize,
+        bytes: &mut [u8],
+    ) -> Result<(), DeviceError>;
+
+    /// Copies memory outside of a step.
+    fn copy(
+        &mut self,
+        from: (&Self::Buffer, usize),
+        to: (&mut Self::Buffer, usize),
+        bytes: usize,
+    ) -> Result<(), DeviceError>;
+
+    /// Builds kernels; the only place where a device may compile.
+    fn build(&mut self, programs: &[Program]) -> Result<Vec<Self::Pipeline>, DeviceError>;
+
+    /// How many kernels were compiled from source since the device was made.
+    fn compiled(&self) -> u64;
+
+    /// Begins a list of commands.
+    fn begin(&mut self) -> Result<Self::Commands, DeviceError>;
+
+    /// Copies bytes to the device, before what follows.
+    fn upload(
+        &mut self,
+        commands: &mut Self::Commands,
+        to: &mut Self::Buffer,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError>;
+
+    /// Launches a kernel; it may run beside its neighbours unless there is a barrier between.
+    fn dispatch(
+        &mut self,
+        commands: &mut Self::Commands,
+        pipeline: &Self::Pipeline,
+        buffers: &[Bound<'_, Self::Buffer>],
+        args: &[u32],
+        grid: [u32; 3],
+    ) -> Result<(), DeviceError>;
+
+    /// What follows sees what went before.
+    fn barrier(&mut self, commands: &mut Self::Commands) -> Result<(), DeviceError>;
+
+    /// Makes bytes of a buffer, as they are at the end, known to the host.
+    fn download(
+        &mut self,
+        commands: &mut Self::Commands,
+        from: Bound<'_, Self::Buffer>,
+    ) -> Result<(), DeviceError>;
+
+    /// Hands the commands to the device.
+    fn commit(&mut self, commands: Self::Commands) -> Result<Self::Pending, DeviceError>;
+
+    /// Waits for them; `downloaded` receives what was asked for, one part after the other.
+    fn wait(&mut self, pending: Self::Pending, downloaded: &mut Vec<u8>)
+    -> Result<(), DeviceError>;
+}

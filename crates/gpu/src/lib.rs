@@ -1,0 +1,80 @@
+//! The GPU backends: a graph is lowered once to a list of launches, which any device runs.
+//!
+//! What differs between devices is behind [`device::Device`]; what a kernel does is in `tessera-kernels`. A step is one
+//! list of commands, handed over once and awaited once; only what was drawn comes back.
+
+pub mod device;
+mod exec;
+mod expand;
+mod lower;
+pub mod queue;
+pub mod sim;
+mod state;
+pub mod stream;
+mod tables;
+mod weights;
+
+use tessera_graph::{
+    Backend, BackendError, Executable, Footprint, Graph, Limits, Progress, Weights,
+};
+
+use device::{Device, DeviceError};
+pub use exec::Model;
+pub use queue::Counters;
+
+/// A backend over one kind of device.
+pub struct Gpu<F> {
+    name: &'static str,
+    open: F,
+}
+
+impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
+    /// `open` gives a device for each model.
+    pub fn new(name: &'static str, open: F) -> Self {
+        Self { name, open }
+    }
+
+    /// As [`Backend::compile`], with the device's own type.
+    pub fn model(
+        &self,
+        graph: &Graph,
+        weights: &Weights,
+        limits: &Limits,
+        progress: &mut Progress<'_>,
+    ) -> Result<Model<D>, BackendError> {
+        weights.check(graph)?;
+        let device = (self.open)()?;
+        Model::new(expand::expand(graph, weights), weights, limits, device, progress)
+    }
+}
+
+/// The backend over simulated devices.
+pub fn sim(checks: tessera_tile::sim::Checks) -> Gpu<impl Fn() -> Result<sim::Sim, DeviceError>> {
+    Gpu::new("sim", move || Ok(sim::Sim::new(checks)))
+}
+
+impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn footprint(
+        &self,
+        graph: &Graph,
+        weights: &Weights,
+        limits: &Limits,
+    ) -> Result<Footprint, BackendError> {
+        weights.check(graph)?;
+        exec::footprint(&expand::expand(graph, weights), weights, limits)
+    }
+
+    fn compile(
+        &self,
+        graph: &Graph,
+        weights: Weights,
+        limits: &Limits,
+        progress: &mut Progress<'_>,
+    ) -> Result<Box<dyn Executable>, BackendError> {
+        Ok(Box::new(self.model(graph, &weights, limits, progress)?))
+    }
+}

@@ -1,0 +1,184 @@
+//! From a graph to launches, once, when a model is loaded.
+
+mod attend;
+mod linear;
+mod pointwise_ops;
+mod rows;
+
+use tessera_graph::{
+    BackendError, Graph, Limits, Node, Op, Rows, StateId, ValueId, WeightId, Weights, plan,
+};
+use tessera_kernels::pointwise;
+use tessera_tile::Record;
+
+use crate::{
+    stream::{BufferId, Part, Range, Shape, Stream},
+    tables::Tables,
+    weights,
+};
+
+/// Everything that a model's steps need, but no memory.
+pub struct Lowered {
+    /// Kernels and launches.
+    pub stream: Stream,
+    /// Contents of the buffers of weights.
+    pub weights: weights::Plan,
+    /// What a step is told.
+    pub tables: Tables,
+    /// Bytes of intermediates.
+    pub arena: usize,
+    /// Where the logits are.
+    pub logits: Range,
+    /// Bytes that are read back for each drawn row.
+    pub results: usize,
+}
+
+/// The work of lowering.
+pub(crate) struct Lower<'a> {
+    graph: &'a Graph,
+    bound: &'a Weights,
+    limits: &'a Limits,
+    /// The largest step.
+    most: Shape,
+    /// Offset in the arena of each value.
+    offsets: Vec<Option<usize>>,
+    stream: Stream,
+    plan: weights::Plan,
+    tables: Tables,
+    /// Bytes of values in the arena.
+    values: usize,
+    /// Bytes of the arena, scratch included.
+    arena: usize,
+}
+
+/// A part of the graph that this backend does not do, or a kernel that refuses its sizes.
+fn unsupported(label: &str, what: impl std::fmt::Display) -> BackendError {
+    BackendError::Unsupported { backend: "gpu", what: format!("{label}: {what}") }
+}
+
+/// Lowers a graph made by [`expand`](crate::expand::expand).
+pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered, BackendError> {
+    let placed = plan(graph, limits);
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let most = Shape {
+        tokens: number(limits.tokens),
+        outputs: number(limits.outputs),
+        draws: number(limits.outputs),
+        runs: number(limits.runs),
+        context: number(limits.context),
+    };
+    let mut lower = Lower {
+        graph,
+        bound,
+        limits,
+        most,
+        offsets: placed.offset,
+        stream: Stream::default(),
+        plan: weights::Plan::default(),
+        tables: Tables::new(graph, limits),
+        values: placed.bytes.next_multiple_of(256),
+        arena: placed.bytes,
+    };
+    for node in &graph.nodes {
+        lower.node(node)?;
+    }
+    let logits = graph.logits().ok_or_else(|| unsupported("graph", "it draws no tokens"))?;
+    let logits = lower.value(logits);
+    let Lower { stream, plan, tables, arena, .. } = lower;
+    Ok(Lowered { stream, weights: plan, tables, arena, logits, results: 4 })
+}
+
+impl Lower<'_> {
+    fn node(&mut self, node: &Node) -> Result<(), BackendError> {
+        match &node.op {
+            Op::Embed { table, scale } => self.embed(node, *table, *scale),
+            Op::RmsNorm(norm) => self.rms_norm(node, norm),
+            Op::Linear(linear) => self.linear(node, linear),
+            Op::RopeTable(spec) => self.rope_table(node, spec),
+            Op::Rope { heads } => self.rope(node, *heads),
+            Op::Select => self.select(node),
+            Op::Attend(op) => self.attend(node, op),
+            Op::Glu(unit) => self.glu(node, *unit),
+            Op::Activate(activation) => self.activate(node, *activation),
+            Op::Mul => self.mul(node),
+            Op::Add => self.pointwise(node, pointwise::Op::Add, 0.0, 0.0),
+            Op::Scale(factor) => self.pointwise(node, pointwise::Op::Scale, *factor, 0.0),
+            Op::Softcap(cap) => self.pointwise(node, pointwise::Op::Softcap, *cap, 0.0),
+            Op::Sample => Ok(()),
+            _ => Err(unsupported(&node.label, format_args!("{:?}", node.op))),
+        }
+    }
+
+    /// Where a value lies.
+    fn value(&self, id: ValueId) -> Range {
+        let value = &self.graph.values[id.index()];
+        let rows = match value.rows {
+            Rows::Tokens => self.limits.tokens,
+            Rows::Outputs => self.limits.outputs,
+        };
+        let offset = self.offsets[id.index()].unwrap_or(0);
+        Range { buffer: BufferId::Arena, offset, bytes: rows * value.width * 4 }
+    }
+
+    /// Elements of a row.
+    fn width(&self, id: ValueId) -> u32 {
+        self.graph.values[id.index()].width as u32
+    }
+
+    fn rows(&self, id: ValueId) -> Rows {
+        self.graph.values[id.index()].rows
+    }
+
+    /// Memory for what one operation makes on its way; all operations share it.
+    fn scratch(&mut self, parts: &[usize]) -> Vec<Range> {
+        let mut offset = self.values;
+        let place = |&bytes: &usize| {
+            let range = Range { buffer: BufferId::Arena, offset, bytes };
+            offset += bytes.next_multiple_of(256);
+            range
+        };
+        let ranges = parts.iter().map(place).collect();
+        self.arena = self.arena.max(offset);
+        ranges
+    }
+
+    fn vector(&mut self, id: WeightId) -> Range {
+        self.plan.vectors(&[id], self.bound)
+    }
+
+    fn planes(&mut self, ids: &[WeightId]) -> Result<weights::Planes, BackendError> {
+        self.plan.matrices(ids, self.graph, self.bound)
+    }
+
+    /// The pages or slots of a state.
+    fn state(&self, id: StateId) -> Range {
+        Range::all(BufferId::State(id.index()))
+    }
+
+    /// Adds a kernel that serves any number of rows.
+    fn launch<S: Record + Send>(
+        &mut self,
+        label: &str,
+        rows: Rows,
+        spec: S,
+        bindings: Vec<Range>,
+        args: impl Fn(&Shape) -> S::Args + Send + 'static,
+    ) -> Result<(), BackendError> {
+        self.launch_within(label, rows, (0, u32::MAX), spec, &bindings, args)
+    }
+
+    /// Adds a kernel for more than `within.0` and up to `within.1` rows.
+    fn launch_within<S: Record + Send>(
+        &mut self,
+        label: &str,
+        rows: Rows,
+        within: (u32, u32),
+        spec: S,
+        bindings: &[Range],
+        args: impl Fn(&Shape) -> S::Args + Send + 'static,
+    ) -> Result<(), BackendError> {
+        let part = Part { label: label.to_owned(), rows, within };
+        let pushed = self.stream.push(part, spec, bindings, &self.most, args);
+        pushed.map_err(|why| unsupported(label, why))
+    }
+}

@@ -1,0 +1,162 @@
+//! The simulated device: every kernel runs in tile's simulator, at once.
+
+use tessera_tile::{
+    Program,
+    ir::Access,
+    sim::{Binding, Checks, Counts, Kernel, Memory},
+};
+
+use crate::device::{Bound, Device, DeviceError};
+
+/// A device in this process's memory.
+#[derive(Debug, Default)]
+pub struct Sim {
+    checks: Checks,
+    counts: Counts,
+}
+
+impl Sim {
+    /// A device that checks this much.
+    pub fn new(checks: Checks) -> Self {
+        Self { checks, counts: Counts::default() }
+    }
+}
+
+/// A list of commands; they have run already.
+#[derive(Debug, Default)]
+pub struct Done {
+    downloads: Vec<u8>,
+    /// What was touched since the last barrier: memory, first byte, end, whether it was written.
+    touched: Vec<(usize, usize, usize, bool)>,
+}
+
+impl Done {
+    /// Notes what a launch binds. Launches without a barrier between may run in any order, so none may touch what
+    /// another writes.
+    fn touch(&mut self, kernel: &Kernel, buffers: &[Bound<'_, Memory>]) -> Result<(), DeviceError> {
+        let program = kernel.program();
+        let mut own = Vec::with_capacity(buffers.len());
+        for (bound, buffer) in buffers.iter().zip(&program.buffers) {
+            let memory = std::ptr::from_ref(bound.buffer).addr();
+            let (from, to) = (bound.offset, bound.offset + bound.bytes);
+            let written = buffer.access != Access::Read;
+            let conflict = self.touched.iter().any(|&(other, first, end, wrote)| {
+                other == memory && first < to && from < end && (written || wrote)
+            });
+            if conflict {
+                let (kernel, buffer) = (&program.name, buffer.name);
+                let what = format!("{kernel}: no barrier between it and what touches its {buffer}");
+                return Err(DeviceError::Run(what));
+            }
+            own.push((memory, from, to, written));
+        }
+        self.touched.append(&mut own);
+        Ok(())
+    }
+}
+
+impl Device for Sim {
+    type Buffer = Memory;
+    type Pipeline = Kernel;
+    type Commands = Done;
+    type Pending = Done;
+
+    fn name(&self) -> &'static str {
+        "sim"
+    }
+
+    fn allocate(&mut self, bytes: usize, _: &'static str) -> Result<Memory, DeviceError> {
+        Ok(match self.checks {
+            Checks::Access => Memory::zeroed(bytes),
+            Checks::All => Memory::undefined(bytes),
+        })
+    }
+
+    fn write(&mut self, to: &mut Memory, offset: usize, bytes: &[u8]) -> Result<(), DeviceError> {
+        to.write(offset, bytes);
+        Ok(())
+    }
+
+    fn read(&self, from: &Memory, offset: usize, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        from.read(offset, bytes);
+        Ok(())
+    }
+
+    fn copy(
+        &mut self,
+        from: (&Memory, usize),
+        to: (&mut Memory, usize),
+        bytes: usize,
+    ) -> Result<(), DeviceError> {
+        let mut moved = vec![0; bytes];
+        from.0.read(from.1, &mut moved);
+        to.0.write(to.1, &moved);
+        Ok(())
+    }
+
+    fn build(&mut self, programs: &[Program]) -> Result<Vec<Kernel>, DeviceError> {
+        Ok(programs.iter().cloned().map(Kernel::new).collect())
+    }
+
+    fn compiled(&self) -> u64 {
+        0
+    }
+
+    fn begin(&mut self) -> Result<Done, DeviceError> {
+        Ok(Done::default())
+    }
+
+    fn upload(
+        &mut self,
+        _: &mut Done,
+        to: &mut Memory,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        to.write(offset, bytes);
+        Ok(())
+    }
+
+    fn dispatch(
+        &mut self,
+        done: &mut Done,
+        kernel: &Kernel,
+        buffers: &[Bound<'_, Memory>],
+        args: &[u32],
+        grid: [u32; 3],
+    ) -> Result<(), DeviceError> {
+        done.touch(kernel, buffers)?;
+        let bindings: Vec<_> = buffers
+            .iter()
+            .map(|&Bound { buffer: memory, offset, bytes }| Binding { memory, offset, bytes })
+            .collect();
+        let counts = kernel
+            .launch(grid, args, &bindings, self.checks)
+            .map_err(|fault| DeviceError::Run(fault.to_string()))?;
+        self.counts += counts;
+        Ok(())
+    }
+
+    fn barrier(&mut self, done: &mut Done) -> Result<(), DeviceError> {
+        done.touched.clear();
+        Ok(())
+    }
+
+    fn download(&mut self, done: &mut Done, from: Bound<'_, Memory>) -> Result<(), DeviceError> {
+        // nothing that runs later writes what is read back
+        let start = done.downloads.len();
+        done.downloads.resize(start + from.bytes, 0);
+        from.buffer.read(from.offset, &mut done.downloads[start..]);
+        Ok(())
+    }
+
+    fn commit(&mut self, done: Done) -> Result<Done, DeviceError> {
+        Ok(done)
+    }
+
+    fn wait(&mut self, done: Done, downloaded: &mut Vec<u8>) -> Result<(), DeviceError> {
+        downloaded.clear();
+        downloaded.extend_from_slice(&done.downloads);
+        Ok(())
+    }
+}

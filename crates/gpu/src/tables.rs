@@ -1,0 +1,105 @@
+//! What a step tells its kernels, in one buffer that is sent whole; the layout is that of `tessera_kernels::tables`.
+
+use tessera_graph::{Batch, Graph, Limits, PAGE};
+use tessera_kernels::tables::{run, save};
+
+use crate::stream::{BufferId, Range};
+
+/// Where each table lies, in words.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// Token of each row.
+    pub tokens: Range,
+    /// Position of each row.
+    pub positions: Range,
+    /// Run of each row.
+    pub run_of: Range,
+    /// Row of each output.
+    pub output_rows: Range,
+    /// Runs.
+    pub runs: Range,
+    /// Where recurrent states are saved.
+    pub saves: Range,
+    /// For each group of pages, where each run's page table begins in `pages`.
+    pub starts: Vec<Range>,
+    /// Page tables; last, as seldom all of it is needed.
+    pub pages: Range,
+    /// Words in all.
+    pub words: usize,
+}
+
+/// Alignment of a table, in words.
+const ALIGN: usize = 64;
+
+impl Tables {
+    /// For steps as large as `limits`.
+    pub fn new(graph: &Graph, limits: &Limits) -> Self {
+        let mut words = 0;
+        let mut place = |len: usize| {
+            let range =
+                Range { buffer: BufferId::Tables, offset: words * 4, bytes: len.max(1) * 4 };
+            words += len.next_multiple_of(ALIGN).max(ALIGN);
+            range
+        };
+        let windows = graph.windows().count();
+        let page_table = limits.context.div_ceil(PAGE);
+        let tokens = place(limits.tokens);
+        let positions = place(limits.tokens);
+        let run_of = place(limits.tokens);
+        let output_rows = place(limits.outputs);
+        let runs = place(limits.runs * run::WORDS as usize);
+        let saves = place(limits.tokens * save::WORDS as usize);
+        let starts = (0..windows).map(|_| place(limits.runs)).collect();
+        let pages = place(limits.runs * page_table * windows);
+        Self { tokens, positions, run_of, output_rows, runs, saves, starts, pages, words }
+    }
+
+    /// Fills `words` for a batch that has been checked; gives how many are needed.
+    pub fn fill(&self, batch: &Batch, words: &mut Vec<u32>) -> usize {
+        words.resize(self.words, 0);
+        let at = |range: &Range| range.offset / 4;
+        let mut put = |range: &Range, i: usize, word: u32| words[at(range) + i] = word;
+        for (i, &token) in batch.tokens.iter().enumerate() {
+            put(&self.tokens, i, token);
+        }
+        for (i, output) in batch.outputs.iter().enumerate() {
+            put(&self.output_rows, i, output.row);
+        }
+        let (mut saved, mut paged) = (0, 0);
+        for (r, this) in batch.runs.iter().enumerate() {
+            for i in 0..this.len {
+                let row = (this.row + i) as usize;
+                put(&self.positions, row, this.position + i);
+                put(&self.run_of, row, r as u32);
+            }
+            let first = r * run::WORDS as usize;
+            let saves = batch.saves(this);
+            let entries = [
+                (run::ROW, this.row),
+                (run::LEN, this.len),
+                (run::POSITION, this.position),
+                (run::SLOT, this.slot),
+                (run::SAVES, saved as u32),
+                (run::SAVE_COUNT, saves.len() as u32),
+            ];
+            for (word, value) in entries {
+                put(&self.runs, first + word as usize, value);
+            }
+            for entry in saves {
+                put(&self.saves, saved * save::WORDS as usize + save::AFTER as usize, entry.after);
+                put(&self.saves, saved * save::WORDS as usize + save::SLOT as usize, entry.slot);
+                saved += 1;
+            }
+            for (group, starts) in self.starts.iter().enumerate() {
+                put(starts, r, paged as u32);
+                // a table may be longer than the run's positions need
+                let needed = ((this.position + this.len) as usize).div_ceil(PAGE);
+                for &page in batch.table(this, group).iter().take(needed) {
+                    put(&self.pages, paged, page);
+                    paged += 1;
+                }
+            }
+        }
+        at(&self.pages) + paged
+    }
+}

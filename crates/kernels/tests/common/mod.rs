@@ -1,0 +1,73 @@
+//! Kernels in the simulator, with everything checked.
+
+#![allow(dead_code)] // each test uses a part
+
+pub mod paged;
+
+use tessera_tile::{
+    Arguments, Record,
+    sim::{Binding, Checks, Counts, Fault, Kernel, Memory},
+};
+
+/// A buffer of f32.
+pub fn floats(values: &[f32]) -> Memory {
+    Memory::of(&values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>())
+}
+
+/// A buffer of u32.
+pub fn words(values: &[u32]) -> Memory {
+    Memory::of(&values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>())
+}
+
+/// A result of `len` f32, undefined at first.
+pub fn result(len: usize) -> Memory {
+    Memory::undefined(len * 4)
+}
+
+/// What a buffer of f32 holds.
+pub fn read(memory: &Memory) -> Vec<f32> {
+    memory.to_vec().as_chunks::<4>().0.iter().map(|&x| f32::from_le_bytes(x)).collect()
+}
+
+/// What a buffer of u32 holds.
+pub fn read_words(memory: &Memory) -> Vec<u32> {
+    memory.to_vec().as_chunks::<4>().0.iter().map(|&x| u32::from_le_bytes(x)).collect()
+}
+
+/// Runs a kernel.
+pub fn try_run<S: Record>(spec: &S, args: &S::Args, buffers: &[&Memory]) -> Result<Counts, Fault> {
+    let program = spec.record().unwrap_or_else(|error| panic!("{error}"));
+    spec.check(args).unwrap_or_else(|error| panic!("{error}"));
+    let bindings: Vec<_> = buffers.iter().map(|memory| Binding::all(memory)).collect();
+    Kernel::new(program).launch(spec.grid(args), &args.words(), &bindings, Checks::All)
+}
+
+/// Runs a kernel that makes no mistake.
+pub fn run<S: Record>(spec: &S, args: &S::Args, buffers: &[&Memory]) -> Counts {
+    try_run(spec, args, buffers).unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+/// Numbers in -1..1, the same for the same seed.
+pub fn random(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Asserts that two results differ by no more than `limit` times the largest of them.
+pub fn close(what: &str, got: &[f32], wanted: &[f32], limit: f32) {
+    assert_eq!(got.len(), wanted.len(), "{what}");
+    let scale = wanted.iter().fold(1e-6f32, |max, x| max.max(x.abs()));
+    for (i, (got, wanted)) in got.iter().zip(wanted).enumerate() {
+        let error = (got - wanted).abs();
+        assert!(
+            error <= limit * scale,
+            "{what}: element {i} is {got}, not {wanted} (scale {scale})"
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! The simulated device's memory.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+
+use half::{bf16, f16};
+
+use crate::ir::Elem;
+
+/// A piece of the device's memory.
+#[derive(Debug)]
+pub struct Memory {
+    words: Vec<AtomicU32>,
+    bytes: usize,
+    /// For each byte, whether it was ever written; `None` if all were.
+    defined: Option<Vec<AtomicU8>>,
+}
+
+impl Memory {
+    /// `bytes` zeros.
+    pub fn zeroed(bytes: usize) -> Self {
+        let words = (0..bytes.div_ceil(4)).map(|_| AtomicU32::new(0)).collect();
+        Self { words, bytes, defined: None }
+    }
+
+    /// `bytes` that are an error to read before they are written.
+    pub fn undefined(bytes: usize) -> Self {
+        let defined = (0..bytes).map(|_| AtomicU8::new(0)).collect();
+        Self { defined: Some(defined), ..Self::zeroed(bytes) }
+    }
+
+    /// A copy of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let memory = Self::zeroed(bytes.len());
+        memory.write(0, bytes);
+        memory
+    }
+
+    /// Bytes there are.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Copies `bytes` to `offset`.
+    ///
+    /// # Panics
+    /// When they go beyond the end.
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
+        assert!(offset + bytes.len() <= self.bytes, "a write beyond the memory");
+        let mut at = offset;
+        let mut rest = bytes;
+        while at % 4 != 0 && !rest.is_empty() {
+            self.put(at, 1, u32::from(rest[0]));
+            (at, rest) = (at + 1, &rest[1..]);
+        }
+        let (whole, tail) = rest.as_chunks::<4>();
+        for (word, bytes) in self.words[at / 4..].iter().zip(whole) {
+            word.store(u32::from_le_bytes(*bytes), Relaxed);
+        }
+        at += whole.len() * 4;
+        for (i, &byte) in tail.iter().enumerate() {
+            self.put(at + i, 1, u32::from(byte));
+        }
+        self.define(offset, bytes.len());
+    }
+
+    /// Copies bytes from `offset`.
+    ///
+    /// # Panics
+    /// When they go beyond the end.
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) {
+        assert!(offset + bytes.len() <= self.bytes, "a read beyond the memory");
+        if offset % 4 == 0 {
+            for (chunk, word) in bytes.chunks_mut(4).zip(&self.words[offset / 4..]) {
+                chunk.copy_from_slice(&word.load(Relaxed).to_le_bytes()[..chunk.len()]);
+            }
+            return;
+        }
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            *byte = self.get(offset + i, 1) as u8;
+        }
+    }
+
+    /// All of it.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.bytes];
+        self.read(0, &mut bytes);
+        bytes
+    }
+
+    /// Forgets that `bytes` from `offset` were written; nothing for memory that does not tell.
+    pub fn forget(&self, offset: usize, bytes: usize) {
+        if let Some(defined) = &self.defined {
+            defined[offset..offset + bytes].iter().for_each(|byte| byte.store(0, Relaxed));
+        }
+    }
+
+    /// Whether bytes were written.
+    pub(super) fn is_defined(&self, at: usize, bytes: usize) -> bool {
+        let Some(defined) = &self.defined else { return true };
+        defined[at..at + bytes].iter().all(|byte| byte.load(Relaxed) != 0)
+    }
+
+    /// Notes that bytes were written.
+    pub(super) fn define(&self, at: usize, bytes: usize) {
+        if let Some(defined) = &self.defined {
+            defined[at..at + bytes].iter().for_each(|byte| byte.store(1, Relaxed));
+        }
+    }
+
+    /// `bytes` (1, 2 or 4, aligned) at `at`.
+    #[inline]
+    pub(super) fn get(&self, at: usize, bytes: usize) -> u32 {
+        let word = self.words[at / 4].load(Relaxed);
+        match bytes {
+            4 => word,
+            _ => word >> (at % 4 * 8) & ((1 << (bytes * 8)) - 1),
+        }
+    }
+
+    /// Sets `bytes` (1, 2 or 4, aligned) at `at`.
+    #[inline]
+    pub(super) fn put(&self, at: usize, bytes: usize, value: u32) {
+        if bytes == 4 {
+            return self.words[at / 4].store(value, Relaxed);
+        }
+        let shift = at % 4 * 8;
+        let mask = ((1 << (bytes * 8)) - 1) << shift;
+        let set = |word| Some(word & !mask | value << shift & mask);
+        let _ = self.words[at / 4].fetch_update(Relaxed, Relaxed, set);
+    }
+
+    /// Changes a word, whoever else does.
+    pub(super) fn update(&self, at: usize, change: impl Fn(u32) -> u32) -> u32 {
+        let word = &self.words[at / 4];
+        word.fetch_update(Relaxed, Relaxed, |old| Some(change(old))).unwrap_or_default()
+    }
+}
+
+/// A part of a memory as a kernel's buffer.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding<'a> {
+    /// The memory.
+    pub memory: &'a Memory,
+    /// First byte, a multiple of 16.
+    pub offset: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+impl<'a> Binding<'a> {
+    /// All of a memory.
+    pub fn all(memory: &'a Memory) -> Self {
+        Self { memory, offset: 0, bytes: memory.len() }
+    }
+
+    pub(super) fn fits(&self) -> bool {
+        self.offset.is_multiple_of(16)
+            && self.offset.checked_add(self.bytes).is_some_and(|end| end <= self.memory.len())
+    }
+}
+
+/// An element's bits as a register's.
+#[inline]
+pub(super) fn widen(elem: Elem, raw: u32) -> u32 {
+    match elem {
+        Elem::F32 | Elem::U32 | Elem::I32 | Elem::U16 | Elem::U8 => raw,
+        Elem::F16 => f16::from_bits(raw as u16).to_f32().to_bits(),
+        Elem::BF16 => raw << 16,
+        Elem::I8 => raw as u8 as i8 as u32,
+    }
+}
+
+/// A register's bits as an element's, floats to the nearest, ties to even.
+#[inline]
+pub(super) fn narrow(elem: Elem, bits: u32) -> u32 {
+    match elem {
+        Elem::F32 | Elem::U32 | Elem::I32 => bits,
+        Elem::F16 => u32::from(f16::from_f32(f32::from_bits(bits)).to_bits()),
+        Elem::BF16 => u32::from(bf16::from_f32(f32::from_bits(bits)).to_bits()),
+        Elem::U16 => bits & 0xffff,
+        Elem::U8 | Elem::I8 => bits & 0xff,
+    }
+}
