@@ -1,6 +1,7 @@
 //! tessera's GPU kernels, written in [tile](tessera_tile). One file each: its argument struct, its contract, its body.
 
 pub mod codes;
+pub mod conv;
 pub mod experts;
 pub mod matvec;
 pub mod pack;
