@@ -6,6 +6,7 @@ pub mod attend_join;
 pub mod attend_tile;
 pub mod cache;
 pub mod codes;
+pub mod conv;
 pub mod embed;
 pub mod experts;
 pub mod matvec;
