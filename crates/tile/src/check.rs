@@ -1,6 +1,9 @@
 //! What is checked of a program before anyone prints or runs it: limits, vector widths, and that threads meet only where
 //! all of them come by.
 
+mod scope;
+mod tiles;
+
 use std::collections::HashSet;
 
 use crate::{
@@ -55,6 +58,18 @@ pub enum BuildError {
         /// For whom.
         whom: &'static str,
     },
+    /// A matrix tile that no device has.
+    #[error(
+        "kernel {kernel}, {line}: a matrix tile of {elem:?}; tiles are of F16 or F32, stage it as one of them"
+    )]
+    Tile {
+        /// Its name.
+        kernel: String,
+        /// File and line.
+        line: String,
+        /// Of what.
+        elem: Elem,
+    },
     /// A load or store that no device has.
     #[error(
         "kernel {kernel}, {line}: {count} elements of {elem:?} at once; 1, 2, 4 or 8, up to 16 bytes"
@@ -85,6 +100,8 @@ pub enum Level {
 /// Checks a program.
 pub fn check(program: &Program) -> Result<(), BuildError> {
     limits(program)?;
+    scope::check(program)?;
+    tiles::check(program)?;
     let levels = uniformity(program);
     let mut checker = Checker { program, levels: &levels };
     checker.block(&program.body, Level::Group)
@@ -166,6 +183,7 @@ impl Checker<'_> {
             Kind::TileLoad { index, stride, .. } | Kind::TileStore { index, stride, .. } => {
                 self.tile(stmt.at, *index, *stride)
             }
+            Kind::Atomic { memory, .. } => self.atomic(stmt.at, *memory),
             Kind::If { condition, then, otherwise } => {
                 let control = control.max(self.levels[condition.index()]);
                 self.block(then, control)?;
@@ -187,6 +205,16 @@ impl Checker<'_> {
         }
         let (kernel, line) = self.place(at);
         Err(BuildError::Vector { kernel, line, count, elem })
+    }
+
+    fn atomic(&self, at: At, memory: Memory) -> Result<(), BuildError> {
+        let elem = self.program.elem(memory);
+        if elem == Elem::U32 {
+            return Ok(());
+        }
+        let (kernel, line) = self.place(at);
+        let what = format!("{line}: an element of {elem:?} is not changed at once; of U32 it is");
+        Err(BuildError::Malformed { kernel, what })
     }
 
     fn tile(&self, at: At, index: Reg, stride: u32) -> Result<(), BuildError> {

@@ -49,6 +49,7 @@ extern crate self as tessera_tile;
 
 pub mod check;
 pub mod flow;
+mod fold;
 pub mod ir;
 pub mod kernel;
 pub mod math;

@@ -1,11 +1,14 @@
 //! From a graph to launches, once, when a model is loaded.
 
+mod attend;
 mod linear;
+mod pointwise_ops;
 mod rows;
 
 use tessera_graph::{
     BackendError, Graph, Limits, Node, Op, Rows, StateId, ValueId, WeightId, Weights, plan,
 };
+use tessera_kernels::pointwise;
 use tessera_tile::Record;
 
 use crate::{
@@ -42,6 +45,8 @@ pub(crate) struct Lower<'a> {
     stream: Stream,
     plan: weights::Plan,
     tables: Tables,
+    /// Bytes of values in the arena.
+    values: usize,
     /// Bytes of the arena, scratch included.
     arena: usize,
 }
@@ -71,6 +76,7 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
         stream: Stream::default(),
         plan: weights::Plan::default(),
         tables: Tables::new(graph, limits),
+        values: placed.bytes.next_multiple_of(256),
         arena: placed.bytes,
     };
     for node in &graph.nodes {
@@ -91,6 +97,13 @@ impl Lower<'_> {
             Op::RopeTable(spec) => self.rope_table(node, spec),
             Op::Rope { heads } => self.rope(node, *heads),
             Op::Select => self.select(node),
+            Op::Attend(op) => self.attend(node, op),
+            Op::Glu(unit) => self.glu(node, *unit),
+            Op::Activate(activation) => self.activate(node, *activation),
+            Op::Mul => self.mul(node),
+            Op::Add => self.pointwise(node, pointwise::Op::Add, 0.0, 0.0),
+            Op::Scale(factor) => self.pointwise(node, pointwise::Op::Scale, *factor, 0.0),
+            Op::Softcap(cap) => self.pointwise(node, pointwise::Op::Softcap, *cap, 0.0),
             Op::Sample => Ok(()),
             _ => Err(unsupported(&node.label, format_args!("{:?}", node.op))),
         }
@@ -116,12 +129,17 @@ impl Lower<'_> {
         self.graph.values[id.index()].rows
     }
 
-    /// A part of the arena of its own.
-    #[allow(dead_code)]
-    fn scratch(&mut self, bytes: usize) -> Range {
-        let offset = self.arena.next_multiple_of(256);
-        self.arena = offset + bytes;
-        Range { buffer: BufferId::Arena, offset, bytes }
+    /// Memory for what one operation makes on its way; all operations share it.
+    fn scratch(&mut self, parts: &[usize]) -> Vec<Range> {
+        let mut offset = self.values;
+        let place = |&bytes: &usize| {
+            let range = Range { buffer: BufferId::Arena, offset, bytes };
+            offset += bytes.next_multiple_of(256);
+            range
+        };
+        let ranges = parts.iter().map(place).collect();
+        self.arena = self.arena.max(offset);
+        ranges
     }
 
     fn vector(&mut self, id: WeightId) -> Range {
@@ -133,7 +151,6 @@ impl Lower<'_> {
     }
 
     /// The pages or slots of a state.
-    #[allow(dead_code)]
     fn state(&self, id: StateId) -> Range {
         Range::all(BufferId::State(id.index()))
     }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test uses a part
 
+pub mod paged;
+
 use tessera_tile::{
     Arguments, Record,
     sim::{Binding, Checks, Counts, Fault, Kernel, Memory},

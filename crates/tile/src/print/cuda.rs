@@ -176,8 +176,8 @@ impl Dialect for Cuda {
             (Type::F32, Type::I32) => Text::call("__float_as_int", &[x]),
             (Type::U32, Type::F32) => Text::call("__uint_as_float", &[x]),
             (Type::I32, Type::F32) => Text::call("__int_as_float", &[x]),
-            (Type::U32, Type::I32) => x.clone().as_int(),
-            (Type::I32, Type::U32) => x.as_uint(),
+            (Type::U32, Type::I32) => x.clone().int(),
+            (Type::I32, Type::U32) => x.uint(),
             _ => x.clone(),
         }
     }

@@ -56,13 +56,13 @@ impl Text {
     }
 
     /// `int(self)` of an unsigned number.
-    pub fn as_int(self) -> Self {
+    pub fn int(self) -> Self {
         let text = format!("int({})", self.text);
         Self { unsigned: Some(Box::new(self)), ..Self::atom(text) }
     }
 
     /// `uint(self)` of a signed number.
-    pub fn as_uint(&self) -> Self {
+    pub fn uint(&self) -> Self {
         match &self.unsigned {
             Some(inner) => (**inner).clone(),
             None if self.text.parse::<u32>().is_ok() => Self::atom(format!("{}u", self.text)),

@@ -18,7 +18,7 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
     float sums = 0.0f;  // matrices.rs:126
     float sums_1 = 0.0f;
     for (uint g = lane_index; g < args.columns / 32u; g += 32u) {  // matrices.rs:127
-        const uint4 x_bits = *(const uint4*)(x + (g * 32u + 0u));  // matrices.rs:128
+        const uint4 x_bits = *(const uint4*)(x + g * 32u);  // matrices.rs:128
         const float4 x_v = widen_f16x4(make_uint2(x_bits.x, x_bits.y));
         const float4 x_v_1 = widen_f16x4(make_uint2(x_bits.z, x_bits.w));
         const uint4 x_bits_1 = *(const uint4*)(x + (g * 32u + 8u));
@@ -30,11 +30,11 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         const uint4 x_bits_3 = *(const uint4*)(x + (g * 32u + 24u));
         const float4 x_v_6 = widen_f16x4(make_uint2(x_bits_3.x, x_bits_3.y));
         const float4 x_v_7 = widen_f16x4(make_uint2(x_bits_3.z, x_bits_3.w));
-        const uint row = min(first + 0u, args.rows - 1u);  // matrices.rs:130
+        const uint row = min(first, args.rows - 1u);  // matrices.rs:130
         const uint4 codes_v = *(const uint4*)(codes + (row * (args.columns / 32u) + g) * 4u);  // matrices.rs:131
         float dot_1 = 0.0f;  // matrices.rs:132
         float all_1 = 0.0f;  // matrices.rs:133
-        dot_1 = fmaf(float((codes_v.x >> 0u) & 15u), x_v.x, dot_1);  // matrices.rs:137
+        dot_1 = fmaf(float(codes_v.x & 15u), x_v.x, dot_1);  // matrices.rs:137
         all_1 += x_v.x;  // matrices.rs:138
         dot_1 = fmaf(float((codes_v.x >> 4u) & 15u), x_v.y, dot_1);  // matrices.rs:137
         all_1 += x_v.y;  // matrices.rs:138
@@ -50,7 +50,7 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         all_1 += x_v_1.z;  // matrices.rs:138
         dot_1 = fmaf(float((codes_v.x >> 28u) & 15u), x_v_1.w, dot_1);  // matrices.rs:137
         all_1 += x_v_1.w;  // matrices.rs:138
-        dot_1 = fmaf(float((codes_v.y >> 0u) & 15u), x_v_2.x, dot_1);  // matrices.rs:137
+        dot_1 = fmaf(float(codes_v.y & 15u), x_v_2.x, dot_1);  // matrices.rs:137
         all_1 += x_v_2.x;  // matrices.rs:138
         dot_1 = fmaf(float((codes_v.y >> 4u) & 15u), x_v_2.y, dot_1);  // matrices.rs:137
         all_1 += x_v_2.y;  // matrices.rs:138
@@ -66,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         all_1 += x_v_3.z;  // matrices.rs:138
         dot_1 = fmaf(float((codes_v.y >> 28u) & 15u), x_v_3.w, dot_1);  // matrices.rs:137
         all_1 += x_v_3.w;  // matrices.rs:138
-        dot_1 = fmaf(float((codes_v.z >> 0u) & 15u), x_v_4.x, dot_1);  // matrices.rs:137
+        dot_1 = fmaf(float(codes_v.z & 15u), x_v_4.x, dot_1);  // matrices.rs:137
         all_1 += x_v_4.x;  // matrices.rs:138
         dot_1 = fmaf(float((codes_v.z >> 4u) & 15u), x_v_4.y, dot_1);  // matrices.rs:137
         all_1 += x_v_4.y;  // matrices.rs:138
@@ -82,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         all_1 += x_v_5.z;  // matrices.rs:138
         dot_1 = fmaf(float((codes_v.z >> 28u) & 15u), x_v_5.w, dot_1);  // matrices.rs:137
         all_1 += x_v_5.w;  // matrices.rs:138
-        dot_1 = fmaf(float((codes_v.w >> 0u) & 15u), x_v_6.x, dot_1);  // matrices.rs:137
+        dot_1 = fmaf(float(codes_v.w & 15u), x_v_6.x, dot_1);  // matrices.rs:137
         all_1 += x_v_6.x;  // matrices.rs:138
         dot_1 = fmaf(float((codes_v.w >> 4u) & 15u), x_v_6.y, dot_1);  // matrices.rs:137
         all_1 += x_v_6.y;  // matrices.rs:138
@@ -104,7 +104,7 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         const uint4 codes_v_1 = *(const uint4*)(codes + (row_1 * (args.columns / 32u) + g) * 4u);  // matrices.rs:131
         float dot_2 = 0.0f;  // matrices.rs:132
         float all_2 = 0.0f;  // matrices.rs:133
-        dot_2 = fmaf(float((codes_v_1.x >> 0u) & 15u), x_v.x, dot_2);  // matrices.rs:137
+        dot_2 = fmaf(float(codes_v_1.x & 15u), x_v.x, dot_2);  // matrices.rs:137
         all_2 += x_v.x;  // matrices.rs:138
         dot_2 = fmaf(float((codes_v_1.x >> 4u) & 15u), x_v.y, dot_2);  // matrices.rs:137
         all_2 += x_v.y;  // matrices.rs:138
@@ -120,7 +120,7 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         all_2 += x_v_1.z;  // matrices.rs:138
         dot_2 = fmaf(float((codes_v_1.x >> 28u) & 15u), x_v_1.w, dot_2);  // matrices.rs:137
         all_2 += x_v_1.w;  // matrices.rs:138
-        dot_2 = fmaf(float((codes_v_1.y >> 0u) & 15u), x_v_2.x, dot_2);  // matrices.rs:137
+        dot_2 = fmaf(float(codes_v_1.y & 15u), x_v_2.x, dot_2);  // matrices.rs:137
         all_2 += x_v_2.x;  // matrices.rs:138
         dot_2 = fmaf(float((codes_v_1.y >> 4u) & 15u), x_v_2.y, dot_2);  // matrices.rs:137
         all_2 += x_v_2.y;  // matrices.rs:138
@@ -136,7 +136,7 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         all_2 += x_v_3.z;  // matrices.rs:138
         dot_2 = fmaf(float((codes_v_1.y >> 28u) & 15u), x_v_3.w, dot_2);  // matrices.rs:137
         all_2 += x_v_3.w;  // matrices.rs:138
-        dot_2 = fmaf(float((codes_v_1.z >> 0u) & 15u), x_v_4.x, dot_2);  // matrices.rs:137
+        dot_2 = fmaf(float(codes_v_1.z & 15u), x_v_4.x, dot_2);  // matrices.rs:137
         all_2 += x_v_4.x;  // matrices.rs:138
         dot_2 = fmaf(float((codes_v_1.z >> 4u) & 15u), x_v_4.y, dot_2);  // matrices.rs:137
         all_2 += x_v_4.y;  // matrices.rs:138
@@ -152,7 +152,7 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         all_2 += x_v_5.z;  // matrices.rs:138
         dot_2 = fmaf(float((codes_v_1.z >> 28u) & 15u), x_v_5.w, dot_2);  // matrices.rs:137
         all_2 += x_v_5.w;  // matrices.rs:138
-        dot_2 = fmaf(float((codes_v_1.w >> 0u) & 15u), x_v_6.x, dot_2);  // matrices.rs:137
+        dot_2 = fmaf(float(codes_v_1.w & 15u), x_v_6.x, dot_2);  // matrices.rs:137
         all_2 += x_v_6.x;  // matrices.rs:138
         dot_2 = fmaf(float((codes_v_1.w >> 4u) & 15u), x_v_6.y, dot_2);  // matrices.rs:137
         all_2 += x_v_6.y;  // matrices.rs:138
@@ -172,8 +172,8 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         sums_1 += float_of_half(scales[at_1]) * dot_2 + float_of_half(biases[at_1]) * all_2;  // matrices.rs:142
     }
     const float sum = sum_of_lanes(sums);  // matrices.rs:146
-    if (lane_index == 0u && first + 0u < args.rows) {  // matrices.rs:147
-        y[first + 0u] = sum;  // matrices.rs:148
+    if (lane_index == 0u && first < args.rows) {  // matrices.rs:147
+        y[first] = sum;  // matrices.rs:148
     }
     const float sum_1 = sum_of_lanes(sums_1);  // matrices.rs:146
     if (lane_index == 0u && first + 1u < args.rows) {  // matrices.rs:147
