@@ -3,6 +3,8 @@
 //! What differs between devices is behind [`device::Device`]; what a kernel does is in `tessera-kernels`. A step is one
 //! list of commands, handed over once and awaited once; only what was drawn comes back.
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device;
 mod exec;
 mod expand;
@@ -51,6 +53,12 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
 /// The backend over simulated devices.
 pub fn sim(checks: tessera_tile::sim::Checks) -> Gpu<impl Fn() -> Result<sim::Sim, DeviceError>> {
     Gpu::new("sim", move || Ok(sim::Sim::new(checks)))
+}
+
+/// The backend over an NVIDIA GPU. Whether there is one shows when the first model is compiled.
+#[cfg(feature = "cuda")]
+pub fn cuda(options: cuda::Options) -> Gpu<impl Fn() -> Result<cuda::Cuda, DeviceError>> {
+    Gpu::new("cuda", move || cuda::Cuda::open(options.clone()))
 }
 
 impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
