@@ -206,6 +206,7 @@ impl<D: Device> Executable for Model<D> {
             outputs: batch.outputs.len() as u32,
             draws: batch.outputs.iter().filter(|output| output.sampling.is_some()).count() as u32,
             runs: batch.runs.len() as u32,
+            longest: batch.runs.iter().map(|run| run.len).max().unwrap_or(0),
             context: last.unwrap_or(0),
         };
         let words = self.lowered.tables.fill(batch, &mut self.words);

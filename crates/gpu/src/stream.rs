@@ -59,6 +59,8 @@ pub struct Shape {
     pub draws: u32,
     /// Runs.
     pub runs: u32,
+    /// Rows of the longest run.
+    pub longest: u32,
     /// Greatest position, plus one.
     pub context: u32,
 }

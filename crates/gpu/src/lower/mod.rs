@@ -4,6 +4,7 @@ mod attend;
 mod experts;
 mod linear;
 mod pointwise_ops;
+mod recurrent;
 mod rows;
 
 use tessera_graph::{
@@ -66,6 +67,7 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
         outputs: number(limits.outputs),
         draws: number(limits.outputs),
         runs: number(limits.runs),
+        longest: number(limits.tokens),
         context: number(limits.context),
     };
     let mut lower = Lower {
@@ -101,6 +103,7 @@ impl Lower<'_> {
             Op::Attend(op) => self.attend(node, op),
             Op::Route(op) => self.route(node, op),
             Op::Experts(op) => self.experts(node, op),
+            Op::Conv(op) => self.conv(node, op),
             Op::Glu(unit) => self.glu(node, *unit),
             Op::Activate(activation) => self.activate(node, *activation),
             Op::Mul => self.mul(node),
