@@ -3,6 +3,8 @@
 //! What differs between devices is behind [`device::Device`]; what a kernel does is in `tessera-kernels`. A step is one
 //! list of commands, handed over once and awaited once; only what was drawn comes back.
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device;
 mod exec;
 mod expand;
@@ -46,13 +48,19 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
     ) -> Result<Model<D>, BackendError> {
         weights.check(graph)?;
         let device = (self.open)()?;
-        Model::new(expand::expand(graph), weights, limits, device, progress)
+        Model::new(expand::expand(graph, weights), weights, limits, device, progress)
     }
 }
 
 /// The backend over simulated devices.
 pub fn sim(checks: tessera_tile::sim::Checks) -> Gpu<impl Fn() -> Result<sim::Sim, DeviceError>> {
     Gpu::new("sim", move || Ok(sim::Sim::new(checks)))
+}
+
+/// The backend over an NVIDIA GPU. Whether there is one shows when the first model is compiled.
+#[cfg(feature = "cuda")]
+pub fn cuda(options: cuda::Options) -> Gpu<impl Fn() -> Result<cuda::Cuda, DeviceError>> {
+    Gpu::new("cuda", move || cuda::Cuda::open(options.clone()))
 }
 
 /// What stands for Metal's device where there is none.
@@ -87,7 +95,7 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
         limits: &Limits,
     ) -> Result<Footprint, BackendError> {
         weights.check(graph)?;
-        exec::footprint(&expand::expand(graph), weights, limits)
+        exec::footprint(&expand::expand(graph, weights), weights, limits)
     }
 
     fn compile(

@@ -150,7 +150,7 @@ pub enum GatedUnit {
 }
 
 /// Pointwise nonlinearities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `x * sigmoid(x)`.
     Silu,
@@ -292,7 +292,7 @@ pub struct Router {
 
 /// Experts in equal groups, of which a few are considered: those whose two best experts have the largest
 /// sum of score plus bias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RouteGroups {
     /// How many groups there are.
     pub count: usize,
@@ -301,7 +301,7 @@ pub struct RouteGroups {
 }
 
 /// What becomes of a router's logits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scoring {
     /// `exp(x) / sum of exp`.
     Softmax,

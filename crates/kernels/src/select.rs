@@ -21,7 +21,7 @@ impl Spec for Select {
     type Args = SelectArgs;
 
     fn name(&self) -> String {
-        "select".into()
+        "select_rows".into()
     }
 
     fn threads(&self) -> u32 {

@@ -69,6 +69,9 @@ pub mod draw {
 /// In place of a slot: zeros.
 pub const NO_SLOT: u32 = u32::MAX;
 
+/// In place of a page: nothing is there that the run's rows could see.
+pub const NO_PAGE: u32 = u32::MAX;
+
 /// In place of a mask: everything is allowed.
 pub const NO_MASK: u32 = u32::MAX;
 

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{
     Error, Expr, FnArg, GenericArgument, Ident, ItemFn, Meta, Pat, PatType, PathArguments, Result,
-    ReturnType, Type, spanned::Spanned,
+    ReturnType, Type, parse_quote, spanned::Spanned,
 };
 
 use crate::body;
@@ -38,14 +38,21 @@ pub fn kernel(mut function: ItemFn) -> Result<TokenStream> {
         };
         parameters.push(Parameter::take(input)?);
     }
+    if parameters.iter().any(|parameter| parameter.of.is_some() || parameter.when.is_some()) {
+        // used by the attributes, if not by the body
+        function.block.stmts.insert(0, parse_quote!(let _ = #spec;));
+    }
     let names = parameters.iter().map(|parameter| &parameter.name);
     let declarations = parameters.iter().map(Parameter::declaration);
     let name = &function.sig.ident;
     Ok(quote! {
+        // they are its buffers
+        #[allow(clippy::too_many_arguments)]
         #function
 
         impl ::tessera_tile::Record for #spec_type {
             fn record(&self) -> Result<::tessera_tile::Program, ::tessera_tile::BuildError> {
+                #[allow(unused_variables)]
                 let #spec = self;
                 let _ = #spec;
                 let name = ::tessera_tile::Spec::name(self);

@@ -226,9 +226,9 @@ pub enum Binary {
     Add,
     Sub,
     Mul,
-    /// Of integers: towards zero. Division by zero is an error in the simulator.
+    /// Of integers: towards zero. Division by zero, and of `i32::MIN` by -1, is an error in the simulator.
     Div,
-    /// Of integers only.
+    /// Of integers only, with the sign of the first; where [`Binary::Div`] is an error, so is this.
     Rem,
     And,
     Or,
@@ -237,6 +237,7 @@ pub enum Binary {
     Shl,
     /// Arithmetic for signed values, by less than 32.
     Shr,
+    /// Of floats: if one is not a number, the other.
     Min,
     Max,
     Lt,
@@ -294,17 +295,19 @@ impl Expr {
 /// Operations of the lanes of a simdgroup together. All its lanes take part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Collective {
-    /// Sum over the lanes, by halving distances: 16, 8, 4, 2, 1.
+    /// Sum over the lanes, by halving distances: for `d` in 16, 8, 4, 2, 1 each lane adds what lane `l ^ d` has. So all
+    /// lanes get the same bits.
     Sum,
-    /// Largest.
+    /// Largest. Of floats that are all numbers; which zero is larger is open.
     Max,
-    /// Smallest.
+    /// Smallest, likewise.
     Min,
     /// The value of the lane that another register names, below 32.
     Shuffle,
     /// The value of the lane whose number differs in the bits of a constant.
     ShuffleXor(u32),
-    /// The sum over the lanes before this one.
+    /// The sum over the lanes before this one, by doubling distances: for `d` in 1, 2, 4, 8, 16 each lane from `d` on
+    /// adds what lane `l - d` has; then each lane takes what the one before it has, and lane 0 takes 0.
     PrefixSum,
     /// The bits of a mask, of which lanes hold true.
     Ballot,
@@ -390,7 +393,8 @@ pub enum Kind {
         /// If not.
         otherwise: Block,
     },
-    /// Runs a block for `from`, `from + step` and so on below `to`, all u32.
+    /// Runs a block for `from`, `from + step` and so on below `to`, all u32. The counter must not wrap: a step from
+    /// below `to` beyond the largest u32 is an error in the simulator.
     For {
         /// The counter, immutable within the block.
         counter: Reg,
@@ -423,8 +427,9 @@ pub enum Kind {
         /// To what.
         value: f32,
     },
-    /// Reads a tile out of shared memory: element `(r, c)` from `index + r * stride + c`, or with
-    /// `transposed` from `index + c * stride + r`. Index and stride are multiples of 8.
+    /// Reads a tile of F16 or F32 out of shared memory: element `(r, c)` from `index + r * stride + c`, or with
+    /// `transposed` from `index + c * stride + r`. The index is a multiple of 16 (CUDA loads tiles from multiples of 32
+    /// bytes), the stride of 8. A sum is read from F32, not transposed, in place of what it held.
     TileLoad {
         /// Where to.
         tile: TileReg,
@@ -437,7 +442,8 @@ pub enum Kind {
         /// Rows and columns exchanged.
         transposed: bool,
     },
-    /// `sum = left * right + sum`.
+    /// `sum = left * right + sum`. Both are of one element type, the same for all of a sum. The order of additions is the
+    /// device's own, and CUDA rounds elements of F32 to 11 significant bits (tf32), which BF16 has less of.
     TileMultiply {
         /// [`TileRole::Sum`].
         sum: TileReg,
@@ -446,7 +452,7 @@ pub enum Kind {
         /// [`TileRole::Right`].
         right: TileReg,
     },
-    /// Writes a sum to shared memory, of f32.
+    /// Writes a sum to shared memory, of F32. The index is a multiple of 16, the stride of 8.
     TileStore {
         /// What.
         tile: TileReg,

@@ -49,12 +49,15 @@ extern crate self as tessera_tile;
 
 pub mod check;
 pub mod flow;
+mod fold;
 pub mod ir;
 pub mod kernel;
 pub mod math;
 pub mod memory;
 pub mod print;
 pub mod record;
+#[cfg(doctest)]
+mod refused;
 pub mod sim;
 pub mod value;
 

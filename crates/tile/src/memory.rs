@@ -145,7 +145,8 @@ pub fn shared_of<E: Element>(name: &'static str, elem: Elem, len: u32) -> Shared
     Shared { memory: record::shared(name, elem, len), element: PhantomData }
 }
 
-/// A matrix of 16 x 16 elements, spread over a simdgroup in a way only the device knows.
+/// A matrix of 16 x 16 elements of F16 or F32, spread over a simdgroup in a way only the device knows. BF16 is staged as
+/// F32, which keeps it exactly on every device; CUDA rounds other F32 to 11 significant bits when it multiplies.
 #[derive(Debug, Clone, Copy)]
 pub struct Tile {
     tile: TileReg,
@@ -160,7 +161,8 @@ impl Tile {
         Self { tile }
     }
 
-    /// The left operand whose element `(r, c)` is at `index + r * stride + c`; `index` and `stride` are multiples of 8.
+    /// The left operand whose element `(r, c)` is at `index + r * stride + c`; `index` is a multiple of 16,
+    /// `stride` of 8.
     #[track_caller]
     pub fn left<E: Element<Value = f32>>(
         from: Shared<E>,
@@ -209,6 +211,16 @@ impl Tile {
     #[track_caller]
     pub fn multiply_add(self, left: Self, right: Self) {
         let kind = Kind::TileMultiply { sum: self.tile, left: left.tile, right: right.tile };
+        record::push(Location::caller(), kind);
+    }
+
+    /// Reads a sum back from shared memory, where it was stored and perhaps changed: element `(r, c)` from
+    /// `index + r * stride + c`.
+    #[track_caller]
+    pub fn restore(self, from: Shared<F32>, index: impl Get<u32>, stride: u32) {
+        let index = index.get().reg;
+        let (tile, memory) = (self.tile, from.memory);
+        let kind = Kind::TileLoad { tile, memory, index, stride, transposed: false };
         record::push(Location::caller(), kind);
     }
 

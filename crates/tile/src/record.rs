@@ -6,9 +6,10 @@ use std::{cell::RefCell, collections::HashSet, panic::Location};
 
 use crate::{
     BuildError, Program,
+    fold::{self, Known},
     ir::{
-        Access, Block, Buffer, Const, Elem, Expr, Field, Kind, Memory, Reg, RegInfo, Shared, Stmt,
-        TileInfo, TileReg, Type,
+        Access, Binary, Block, Buffer, Const, Elem, Expr, Field, Kind, Memory, Reg, RegInfo,
+        Shared, Stmt, TileInfo, TileReg, Type,
     },
 };
 
@@ -20,6 +21,8 @@ struct Recorder {
     program: Program,
     /// Blocks that are open, the innermost last.
     open: Vec<Block>,
+    /// Constants, by register.
+    known: Vec<Option<Const>>,
 }
 
 thread_local! {
@@ -38,14 +41,15 @@ pub fn record(name: String, threads: u32, kernel: impl FnOnce()) -> Result<Progr
         tiles: Vec::new(),
         body: Vec::new(),
     };
-    let recorder = Recorder { program, open: vec![Vec::new()] };
+    let recorder = Recorder { program, open: vec![Vec::new()], known: Vec::new() };
     let before = RECORDER.with_borrow_mut(|slot| slot.replace(recorder));
     assert!(before.is_none(), "a kernel is recorded within another");
     kernel();
     let recorder = RECORDER.with_borrow_mut(Option::take);
-    let Recorder { mut program, mut open } = recorder.expect("the recorder set above");
+    let Recorder { mut program, mut open, .. } = recorder.expect("the recorder set above");
     program.body = open.pop().expect("the outermost block");
     assert!(open.is_empty(), "a block was left open");
+    fold::drop_unread(&mut program);
     crate::check::check(&program)?;
     Ok(program)
 }
@@ -70,6 +74,7 @@ pub fn variable(ty: Type, name: &'static str) -> Reg {
 fn new_reg(info: RegInfo) -> Reg {
     with(|r| {
         r.program.regs.push(info);
+        r.known.push(None);
         Reg(r.program.regs.len() as u32 - 1)
     })
 }
@@ -96,7 +101,19 @@ pub fn value(at: At, ty: Type, expr: Expr) -> Reg {
 
 /// A register with a constant.
 pub fn constant(at: At, value_of: Const) -> Reg {
-    value(at, value_of.ty(), Expr::Const(value_of))
+    let to = value(at, value_of.ty(), Expr::Const(value_of));
+    with(|r| r.known[to.index()] = Some(value_of));
+    to
+}
+
+/// An operation on two registers, unless its result is known.
+pub fn binary(at: At, ty: Type, op: Binary, a: Reg, b: Reg) -> Reg {
+    match with(|r| fold::binary(op, r.known[a.index()], r.known[b.index()])) {
+        Some(Known::Is(constant)) => self::constant(at, constant),
+        Some(Known::First) => a,
+        Some(Known::Second) => b,
+        None => value(at, ty, Expr::Binary(op, a, b)),
+    }
 }
 
 /// Opens a block.

@@ -126,7 +126,7 @@ pub(crate) fn unary<T: Scalar, R: Scalar>(op: Unary, x: impl Get<T>) -> Val<R> {
 #[track_caller]
 pub(crate) fn binary<T: Scalar, R: Scalar>(op: Binary, a: impl Get<T>, b: impl Get<T>) -> Val<R> {
     let (a, b) = (a.get(), b.get());
-    emit(Location::caller(), Expr::Binary(op, a.reg, b.reg))
+    Val::new(record::binary(Location::caller(), R::TYPE, op, a.reg, b.reg))
 }
 
 macro_rules! operators {

@@ -1,15 +1,20 @@
 //! From a graph to launches, once, when a model is loaded.
 
+mod attend;
+mod experts;
 mod linear;
+mod pointwise_ops;
+mod recurrent;
 mod rows;
 
 use tessera_graph::{
     BackendError, Graph, Limits, Node, Op, Rows, StateId, ValueId, WeightId, Weights, plan,
 };
+use tessera_kernels::pointwise;
 use tessera_tile::Record;
 
 use crate::{
-    stream::{BufferId, Range, Shape, Stream, Way},
+    stream::{BufferId, Part, Range, Shape, Stream},
     tables::Tables,
     weights,
 };
@@ -42,6 +47,8 @@ pub(crate) struct Lower<'a> {
     stream: Stream,
     plan: weights::Plan,
     tables: Tables,
+    /// Bytes of values in the arena.
+    values: usize,
     /// Bytes of the arena, scratch included.
     arena: usize,
 }
@@ -60,6 +67,7 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
         outputs: number(limits.outputs),
         draws: number(limits.outputs),
         runs: number(limits.runs),
+        longest: number(limits.tokens),
         context: number(limits.context),
     };
     let mut lower = Lower {
@@ -71,6 +79,7 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
         stream: Stream::default(),
         plan: weights::Plan::default(),
         tables: Tables::new(graph, limits),
+        values: placed.bytes.next_multiple_of(256),
         arena: placed.bytes,
     };
     for node in &graph.nodes {
@@ -91,6 +100,16 @@ impl Lower<'_> {
             Op::RopeTable(spec) => self.rope_table(node, spec),
             Op::Rope { heads } => self.rope(node, *heads),
             Op::Select => self.select(node),
+            Op::Attend(op) => self.attend(node, op),
+            Op::Route(op) => self.route(node, op),
+            Op::Experts(op) => self.experts(node, op),
+            Op::Conv(op) => self.conv(node, op),
+            Op::Glu(unit) => self.glu(node, *unit),
+            Op::Activate(activation) => self.activate(node, *activation),
+            Op::Mul => self.mul(node),
+            Op::Add => self.pointwise(node, pointwise::Op::Add, 0.0, 0.0),
+            Op::Scale(factor) => self.pointwise(node, pointwise::Op::Scale, *factor, 0.0),
+            Op::Softcap(cap) => self.pointwise(node, pointwise::Op::Softcap, *cap, 0.0),
             Op::Sample => Ok(()),
             _ => Err(unsupported(&node.label, format_args!("{:?}", node.op))),
         }
@@ -116,12 +135,17 @@ impl Lower<'_> {
         self.graph.values[id.index()].rows
     }
 
-    /// A part of the arena of its own.
-    #[allow(dead_code)]
-    fn scratch(&mut self, bytes: usize) -> Range {
-        let offset = self.arena.next_multiple_of(256);
-        self.arena = offset + bytes;
-        Range { buffer: BufferId::Arena, offset, bytes }
+    /// Memory for what one operation makes on its way; all operations share it.
+    fn scratch(&mut self, parts: &[usize]) -> Vec<Range> {
+        let mut offset = self.values;
+        let place = |&bytes: &usize| {
+            let range = Range { buffer: BufferId::Arena, offset, bytes };
+            offset += bytes.next_multiple_of(256);
+            range
+        };
+        let ranges = parts.iter().map(place).collect();
+        self.arena = self.arena.max(offset);
+        ranges
     }
 
     fn vector(&mut self, id: WeightId) -> Range {
@@ -133,21 +157,8 @@ impl Lower<'_> {
     }
 
     /// The pages or slots of a state.
-    #[allow(dead_code)]
     fn state(&self, id: StateId) -> Range {
         Range::all(BufferId::State(id.index()))
-    }
-
-    /// Prepares a kernel for up to `up_to` rows.
-    fn way<S: Record + Send>(
-        &mut self,
-        label: &str,
-        up_to: u32,
-        spec: S,
-        args: impl Fn(&Shape) -> S::Args + Send + 'static,
-    ) -> Result<Way, BackendError> {
-        let most = self.most;
-        self.stream.way(up_to, spec, &most, args).map_err(|why| unsupported(label, why))
     }
 
     /// Adds a kernel that serves any number of rows.
@@ -159,18 +170,21 @@ impl Lower<'_> {
         bindings: Vec<Range>,
         args: impl Fn(&Shape) -> S::Args + Send + 'static,
     ) -> Result<(), BackendError> {
-        let way = self.way(label, u32::MAX, spec, args)?;
-        self.push(label, rows, vec![way], bindings)
+        self.launch_within(label, rows, (0, u32::MAX), spec, &bindings, args)
     }
 
-    fn push(
+    /// Adds a kernel for more than `within.0` and up to `within.1` rows.
+    fn launch_within<S: Record + Send>(
         &mut self,
         label: &str,
         rows: Rows,
-        ways: Vec<Way>,
-        bindings: Vec<Range>,
+        within: (u32, u32),
+        spec: S,
+        bindings: &[Range],
+        args: impl Fn(&Shape) -> S::Args + Send + 'static,
     ) -> Result<(), BackendError> {
-        let pushed = self.stream.push(label.to_owned(), rows, ways, bindings);
-        pushed.map_err(|error| unsupported(&error.label, error.why))
+        let part = Part { label: label.to_owned(), rows, within };
+        let pushed = self.stream.push(part, spec, bindings, &self.most, args);
+        pushed.map_err(|why| unsupported(label, why))
     }
 }

@@ -2,6 +2,9 @@
 
 #![allow(dead_code)] // each test uses a part
 
+pub mod paged;
+pub mod steps;
+
 use tessera_tile::{
     Arguments, Record,
     sim::{Binding, Checks, Counts, Fault, Kernel, Memory},

@@ -13,7 +13,7 @@ pub fn constant(dialect: &dyn Dialect, value: Const) -> Text {
         Const::Bool(x) => Text::atom(x.to_string()),
         Const::U32(x) => unsigned(x),
         // the most negative number has no literal
-        Const::I32(i32::MIN) => unsigned(i32::MIN as u32).as_int(),
+        Const::I32(i32::MIN) => unsigned(i32::MIN as u32).int(),
         Const::I32(x) => Text::new(if x < 0 { Binds::Prefix } else { Binds::Atom }, x.to_string()),
         Const::F32(x) if x.is_normal() || x == 0.0 => {
             let binds = if x.is_sign_negative() { Binds::Prefix } else { Binds::Atom };
@@ -34,9 +34,7 @@ fn unsigned(x: u32) -> Text {
 /// An operation on one value.
 pub fn unary(dialect: &dyn Dialect, op: Unary, ty: Type, x: &Text) -> Text {
     match (op, ty) {
-        (Unary::Neg, Type::I32) => {
-            Text::infix(&Text::atom("0u"), "-", &x.as_uint(), Binds::Sum).as_int()
-        }
+        (Unary::Neg, Type::I32) => Text::infix(&Text::atom("0u"), "-", &x.uint(), Binds::Sum).int(),
         (Unary::Neg, _) => prefix("-", x),
         (Unary::Not, Type::Bool) => prefix("!", x),
         (Unary::Not, _) => prefix("~", x),
@@ -75,7 +73,7 @@ pub fn binary(dialect: &dyn Dialect, op: Binary, ty: Type, a: &Text, b: &Text) -
     let wraps = matches!(op, Binary::Add | Binary::Sub | Binary::Mul | Binary::Shl);
     if ty == Type::I32 && wraps {
         // signed overflow has no meaning in C++; unsigned wraps
-        return Text::infix(&a.as_uint(), symbol, &b.as_uint(), binds).as_int();
+        return Text::infix(&a.uint(), symbol, &b.uint(), binds).int();
     }
     Text::infix(a, symbol, b, binds)
 }
@@ -93,8 +91,8 @@ pub fn convert(from: Type, to: Type, x: &Text) -> Text {
         (Type::F32, Type::I32) => Text::call("saturating_int", &[x]),
         (Type::F32, Type::U32) => Text::call("saturating_uint", &[x]),
         (_, Type::F32) => Text::call("float", &[x]),
-        (Type::U32, Type::I32) => x.clone().as_int(),
-        (Type::I32, Type::U32) => x.as_uint(),
+        (Type::U32, Type::I32) => x.clone().int(),
+        (Type::I32, Type::U32) => x.uint(),
         (_, Type::I32) => Text::call("int", &[x]),
         (_, Type::U32) => Text::call("uint", &[x]),
         (Type::F32, Type::Bool) => Text::infix(x, "!=", &Text::atom("0.0f"), Binds::Compare),

@@ -166,8 +166,8 @@ impl Dialect for Metal {
 
     fn bits(&self, from: Type, to: Type, x: &Text) -> Text {
         match (from, to) {
-            (Type::U32, Type::I32) => x.clone().as_int(),
-            (Type::I32, Type::U32) => x.as_uint(),
+            (Type::U32, Type::I32) => x.clone().int(),
+            (Type::I32, Type::U32) => x.uint(),
             _ if from == to => x.clone(),
             _ => Text::call(&format!("as_type<{}>", type_name(to)), &[x]),
         }
@@ -197,7 +197,7 @@ impl Dialect for Metal {
                 Text::call("simd_shuffle_xor", &[value, &Text::atom(mask.to_string())])
             }
             Collective::PrefixSum if ty == Type::I32 => {
-                Text::call("simd_prefix_exclusive_sum", &[&value.as_uint()]).as_int()
+                Text::call("simd_prefix_exclusive_sum", &[&value.uint()]).int()
             }
             Collective::PrefixSum if ty == Type::U32 => {
                 Text::call("simd_prefix_exclusive_sum", &[value])

@@ -56,13 +56,13 @@ impl Text {
     }
 
     /// `int(self)` of an unsigned number.
-    pub fn as_int(self) -> Self {
+    pub fn int(self) -> Self {
         let text = format!("int({})", self.text);
         Self { unsigned: Some(Box::new(self)), ..Self::atom(text) }
     }
 
     /// `uint(self)` of a signed number.
-    pub fn as_uint(&self) -> Self {
+    pub fn uint(&self) -> Self {
         match &self.unsigned {
             Some(inner) => (**inner).clone(),
             None if self.text.parse::<u32>().is_ok() => Self::atom(format!("{}u", self.text)),
@@ -93,5 +93,73 @@ impl Text {
         let changes = matches!(binds, Binds::Sum | Binds::Product | Binds::Bits | Binds::Shift);
         let change = (a.text.clone(), format!("{symbol}= {}", b.text));
         Self { change: changes.then(|| Box::new(change)), ..Self::new(binds, text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn infix(a: &Text, symbol: &str, b: &Text) -> Text {
+        let binds = match symbol {
+            "*" | "/" | "%" => Binds::Product,
+            "+" | "-" => Binds::Sum,
+            "<<" | ">>" => Binds::Shift,
+            "<" | "==" | "!=" => Binds::Compare,
+            "&&" => Binds::And,
+            "||" => Binds::Or,
+            _ => Binds::Bits,
+        };
+        Text::infix(a, symbol, b, binds)
+    }
+
+    /// `a first b` as the left and as the right operand of `second`.
+    fn nested(first: &str, second: &str) -> [String; 2] {
+        let [a, b, c] = ["a", "b", "c"].map(Text::atom);
+        let inner = infix(&a, first, &b);
+        [infix(&inner, second, &c).text, infix(&c, second, &inner).text]
+    }
+
+    #[test]
+    fn parentheses_stand_where_they_are_needed() {
+        assert_eq!(nested("+", "+"), ["a + b + c", "c + (a + b)"]);
+        assert_eq!(nested("-", "-"), ["a - b - c", "c - (a - b)"]);
+        assert_eq!(nested("*", "+"), ["a * b + c", "c + a * b"]);
+        assert_eq!(nested("+", "*"), ["(a + b) * c", "c * (a + b)"]);
+        assert_eq!(nested("/", "%"), ["a / b % c", "c % (a / b)"]);
+        assert_eq!(nested("+", "<"), ["a + b < c", "c < a + b"]);
+        assert_eq!(nested("<", "&&"), ["a < b && c", "c && a < b"]);
+        assert_eq!(nested("==", "!="), ["(a == b) != c", "c != (a == b)"]);
+        assert_eq!(nested("&&", "&&"), ["a && b && c", "c && (a && b)"]);
+    }
+
+    #[test]
+    fn parentheses_stand_where_compilers_ask_for_them() {
+        assert_eq!(nested("+", "<<"), ["(a + b) << c", "c << (a + b)"]);
+        assert_eq!(nested("<<", "+"), ["(a << b) + c", "c + (a << b)"]);
+        assert_eq!(nested("&", "|"), ["(a & b) | c", "c | (a & b)"]);
+        assert_eq!(nested("|", "|"), ["(a | b) | c", "c | (a | b)"]);
+        assert_eq!(nested("&", "=="), ["(a & b) == c", "c == (a & b)"]);
+        assert_eq!(nested("&&", "||"), ["(a && b) || c", "c || (a && b)"]);
+        assert_eq!(nested("||", "&&"), ["(a || b) && c", "c && (a || b)"]);
+    }
+
+    #[test]
+    fn conversions_there_and_back_vanish() {
+        let a = Text::atom("a");
+        assert_eq!(a.clone().int().uint(), a);
+        assert_eq!(a.uint().text, "uint(a)");
+        assert_eq!(Text::atom("3").uint().text, "3u");
+        assert_eq!(Text::new(Binds::Prefix, "-3").uint().text, "uint(-3)");
+    }
+
+    #[test]
+    fn changes_are_told() {
+        let [a, b] = ["a", "b"].map(Text::atom);
+        let product = infix(&b, "*", &b);
+        let change = infix(&a, "+", &product).change.unwrap();
+        assert_eq!(*change, ("a".to_string(), "+= b * b".to_string()));
+        assert_eq!(infix(&a, "<", &b).change, None);
+        assert_eq!(infix(&a, "+", &b).int().change, None);
     }
 }

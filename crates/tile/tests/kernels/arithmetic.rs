@@ -78,7 +78,7 @@ pub const FLOATS: [f32; 16] = [
     f32::INFINITY,
     f32::NEG_INFINITY,
     f32::NAN,
-    1.401_298e-44,
+    1.4e-44,
 ];
 
 #[kernel]

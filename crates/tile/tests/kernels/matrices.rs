@@ -68,9 +68,9 @@ spec!(RmsNorm, RmsNormArgs, 128, |k| format!("rms_norm_{:?}", k.elem).to_lowerca
 
 #[kernel]
 fn rms_norm(
-    _k: &RmsNorm,
+    k: &RmsNorm,
     x: In<F32>,
-    #[of(_k.elem)] weight: In<AnyFloat>,
+    #[of(k.elem)] weight: In<AnyFloat>,
     y: Out<F32>,
     a: Args<RmsNormArgs>,
 ) {

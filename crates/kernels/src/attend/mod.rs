@@ -1,0 +1,190 @@
+//! Attention of single rows, as in decoding: what each split of a row's context makes.
+//!
+//! Version 1: a threadgroup takes the query heads of one key head and one split. Scores: four lanes a key. Values: as
+//! many lanes as a value has vectors of 16 bytes, four positions at a time, added up in order in the end.
+
+mod split;
+
+use tessera_tile::prelude::*;
+
+use crate::{
+    cache::Cache,
+    sight::{Masks, Sight},
+    tables::{NO_PAGE, PAGE},
+};
+use split::{Heads, Shelf, add_up, gather, score, weigh};
+
+/// A score of what is not seen.
+pub const MASKED: f32 = f32::MIN;
+
+/// Positions of a split, unless tuned otherwise.
+pub const SPLIT: u32 = 256;
+
+/// Of each row and query head, for each split of the positions it sees: the largest score, the sum of the scores'
+/// exponentials less that, and the sum of values so weighted. [`AttendJoin`](crate::attend_join::AttendJoin) makes the result.
+///
+/// `queries` are `[rows, heads * head_dim]`; `positions`, `run_of`, `starts`, `table` and `pages` as [`Append`](crate::append::Append)
+/// takes them, the rows' own keys there already; pages that no row may see are not touched. A split is of positions
+/// `split * i ..`, so what it makes depends on nothing but the row; splits that a row does not see at all are skipped, and the
+/// first it sees is number 0 in `totals`, `[rows, heads, splits, 2]`, and `parts`, `[rows, heads, splits, head_dim]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Attend {
+    /// How keys and values are kept.
+    pub cache: Cache,
+    /// Query heads of a key head.
+    pub group: u32,
+    /// Query heads of a threadgroup, up to `group`.
+    pub share: u32,
+    /// Positions of a split, a multiple of [`PAGE`].
+    pub split: u32,
+    /// Threads of a threadgroup, a multiple of 32.
+    pub threads: u32,
+    /// What a row sees.
+    pub sight: Sight,
+    /// Whether scores are capped: `cap * tanh(score / cap)`.
+    pub softcap: bool,
+}
+
+/// Scalars of [`Attend`].
+#[derive(Debug, Clone, Copy, tessera_tile::Args)]
+pub struct AttendArgs {
+    /// Rows of the step.
+    pub rows: u32,
+    /// Heads of keys and values.
+    pub kv_heads: u32,
+    /// Splits of a row at most, [`splits`] of the longest context.
+    pub splits: u32,
+    /// Multiplies the scores.
+    pub scale: f32,
+    /// Positions a row sees at most.
+    pub window: u32,
+    /// Cap of scores.
+    pub softcap: f32,
+    /// Words of a row's mask.
+    pub mask_words: u32,
+}
+
+/// Splits of `split` positions that a row sees at most, of a context of `context` positions. For trees the number of a
+/// run's rows is added to `window`, as its rows lie farther apart than they see.
+pub fn splits(split: u32, context: u32, window: Option<u32>) -> u32 {
+    let all = context.div_ceil(split);
+    window.map_or(all, |window| all.min((window.max(1) - 1).div_ceil(split) + 1))
+}
+
+impl Attend {
+    /// Lanes that share a key.
+    fn lanes(&self) -> u32 {
+        1 << self.cache.vectors().trailing_zeros().min(2)
+    }
+
+    /// Positions whose values are added at once, four for each.
+    fn slots(&self) -> u32 {
+        self.threads / self.cache.vectors()
+    }
+
+    /// Elements of shared memory for scores, and then for the sums of one head at least.
+    fn scores(&self) -> u32 {
+        (self.share * self.split).max(self.slots() * self.cache.head_dim)
+    }
+
+    fn geometry(&self) -> Result<(), String> {
+        let Self { group, share, split, threads, .. } = *self;
+        let at_once = threads / self.lanes();
+        match () {
+            () if share == 0 || share > group => Err(format!("{share} of {group} heads at once")),
+            () if split == 0 || split % PAGE != 0 || split % at_once != 0 => {
+                Err(format!("splits of {split} positions, not a multiple of {PAGE} and {at_once}"))
+            }
+            () if self.slots() == 0 || split / PAGE > threads => {
+                Err(format!("{threads} threads for {} vectors", self.cache.vectors()))
+            }
+            () => Ok(()),
+        }
+    }
+}
+
+impl Spec for Attend {
+    type Args = AttendArgs;
+
+    fn name(&self) -> String {
+        let Self { cache, group, share, split, threads, sight, softcap } = self;
+        let cap = if *softcap { "_cap" } else { "" };
+        let (cache, sight) = (cache.name(), sight.name());
+        format!("attend_{cache}_g{group}_h{share}_p{split}_t{threads}{sight}{cap}")
+    }
+
+    fn threads(&self) -> u32 {
+        self.threads
+    }
+
+    fn grid(&self, a: &AttendArgs) -> [u32; 3] {
+        [a.kv_heads * self.group.div_ceil(self.share), a.rows, a.splits]
+    }
+
+    fn check(&self, a: &AttendArgs) -> Result<(), String> {
+        self.cache.check()?;
+        self.geometry()?;
+        match () {
+            () if a.rows.min(a.kv_heads).min(a.splits) == 0 => {
+                Err("no rows, heads or splits".into())
+            }
+            () if self.sight.window && a.window == 0 => Err("a window of no positions".into()),
+            () if self.sight.tree && a.mask_words == 0 => Err("trees without masks".into()),
+            () => Ok(()),
+        }
+    }
+}
+
+#[kernel]
+fn attend(
+    k: &Attend,
+    queries: In<F32>,
+    positions: In<U32>,
+    run_of: In<U32>,
+    starts: In<U32>,
+    table: In<U32>,
+    #[of(k.cache.elem)] pages: In<AnyFloat>,
+    #[when(k.sight.tree)] runs: Option<In<U32>>,
+    #[when(k.sight.tree)] masks: Option<In<U32>>,
+    totals: Out<F32>,
+    parts: Out<F32>,
+    a: Args<AttendArgs>,
+) {
+    let row = group(1);
+    let run = run_of.at(row);
+    let masks = Masks::of(masks, a.mask_words, runs, || run);
+    let seen = k.sight.of(masks, row, positions.at(row), a.window);
+    let split = seen.first / k.split + group(2);
+    if split * k.split <= seen.last {
+        let shares = k.group.div_ceil(k.share);
+        let kv_head = group(0) / shares;
+        let (first, end) = ((group(0) % shares) * k.share, (kv_head + 1) * k.group);
+        let heads = Heads { kv_head, kv_heads: a.kv_heads, first: kv_head * k.group + first, end };
+        let shelf = Shelf {
+            query: shared("query", k.share * k.cache.head_dim),
+            scores: shared("scores", k.scores()),
+            here: shared("here", k.split / PAGE),
+        };
+        for i in (thread()..k.share * k.cache.head_dim).step_by(threads()) {
+            let head = min(heads.first + i / k.cache.head_dim, heads.end - 1);
+            let from = (row * a.kv_heads * k.group + head) * k.cache.head_dim;
+            shelf.query.set(i, queries.at(from + i % k.cache.head_dim) * a.scale);
+        }
+        if thread() < k.split / PAGE {
+            let page = split * (k.split / PAGE) + thread();
+            let mut here = NO_PAGE;
+            if (page >= seen.first / PAGE) & (page <= seen.last / PAGE) {
+                here = table.at(starts.at(run) + page);
+            }
+            shelf.here.set(thread(), here);
+        }
+        barrier();
+        score(k, &shelf, &heads, &seen, split, pages, a.softcap);
+        barrier();
+        let out = (row * a.kv_heads * k.group * a.splits) + group(2);
+        weigh(k, &shelf, &heads, out, a.splits, totals);
+        barrier();
+        let sums = gather(k, &shelf, &heads, &seen, split, pages);
+        add_up(k, &shelf, &heads, &sums, out, a.splits, parts);
+    }
+}

@@ -1,0 +1,109 @@
+//! Every family and packing on the simulated GPU: near the reference, and token for token what the CPU backend gives.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Case, Golden, Runner, cases, relative_error};
+use tessera_cpu::{Cpu, CpuOptions};
+use tessera_graph::{
+    Backend, Batch, Executable, Graph, KvType, Sampled, Sampling, Save, testing::Storage,
+};
+use tessera_models::Bound;
+use tessera_tile::sim::Checks;
+
+/// Largest difference to the reference allowed, as a part of the largest logit.
+const LIMIT: f32 = 1e-4;
+/// The same where layers are recurrent.
+const RECURRENT: f32 = 1e-3;
+/// Tokens of a continuation.
+const TOKENS: usize = 64;
+/// How far apart the two best logits may be where two backends disagree.
+const MARGIN: f32 = 1e-3;
+
+fn limit(model: &Bound) -> f32 {
+    if model.graph.is_recurrent() { RECURRENT } else { LIMIT }
+}
+
+#[test]
+fn sim_gives_the_reference_logits() {
+    let backend = tessera_gpu::sim(Checks::Access);
+    let runner = Runner { backend: &backend, kv: KvType::F32 };
+    let mut failed = Vec::new();
+    for case in cases() {
+        let golden = Golden::of(&case);
+        for stored in Case::stored(&case) {
+            let model = stored.open(None).unwrap();
+            let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                runner.golden(&stored, &golden)
+            }));
+            let Ok(found) = found else {
+                failed.push(format!("{}: refused", stored.name));
+                continue;
+            };
+            let error = relative_error(&found, &golden.logits);
+            println!("{}: {error:.1e}", stored.name);
+            if !(error <= limit(&model)) {
+                failed.push(format!("{}: {error}", stored.name));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// A greedy continuation, and at each of its tokens how far apart the two best logits were.
+fn continuation(exe: &mut dyn Executable, graph: &Graph, prompt: &[u32]) -> Vec<(u32, f32)> {
+    let storage = Storage::of(graph);
+    storage.grow(exe, 4, 2);
+    let (mut batch, mut sampled): (Batch, Vec<Sampled>) = Default::default();
+    let mut logits = vec![0.0; graph.vocab()];
+    let (mut tokens, mut position, mut continued) = (prompt.to_vec(), 0, Vec::new());
+    for step in 0..TOKENS {
+        batch.clear();
+        let slot = |step: usize| (step % 2) as u32;
+        let from = if step == 0 { tessera_graph::NO_SLOT } else { slot(step - 1) };
+        let saves = [Save { after: tokens.len() as u32, slot: slot(step) }];
+        storage.push(&mut batch, &tokens, position, (from, &saves), |page| page as u32);
+        position += tokens.len();
+        let last = batch.outputs.split_off(batch.outputs.len() - 1).remove(0);
+        batch.outputs.clear();
+        batch.outputs.push(last);
+        batch.outputs[0].sampling = Some(Arc::new(Sampling::default()));
+        exe.step(&batch, &mut sampled).unwrap();
+        exe.read_logits(0, &mut logits);
+        logits.sort_by(|a, b| b.total_cmp(a));
+        continued.push((sampled[0].token, logits[0] - logits[1]));
+        tokens = vec![sampled[0].token];
+    }
+    continued
+}
+
+#[test]
+fn sim_continues_as_the_cpu_does() {
+    let options = CpuOptions { threads: Some(1), precise: true, isa: None };
+    let (cpu, gpu) = (Cpu::new(&options).unwrap(), tessera_gpu::sim(Checks::Access));
+    let mut failed = Vec::new();
+    for case in cases() {
+        let prompt = &Golden::of(&case).tokens[0];
+        for stored in Case::stored(&case) {
+            let model = stored.open(None).unwrap();
+            let [expected, found] = [&cpu as &dyn Backend, &gpu].map(|backend| {
+                let limits = tessera_graph::Limits { kv: KvType::F32, ..common::LIMITS };
+                let unwatched = &mut tessera_graph::unwatched;
+                let weights = model.weights.clone();
+                let mut exe = backend.compile(&model.graph, weights, &limits, unwatched).ok()?;
+                Some(continuation(exe.as_mut(), &model.graph, prompt))
+            });
+            let (expected, found) = (expected.expect("the CPU runs everything"), found);
+            let Some(found) = found else {
+                failed.push(format!("{}: refused", stored.name));
+                continue;
+            };
+            let differs = expected.iter().zip(&found).position(|(a, b)| a.0 != b.0);
+            if let Some(at) = differs.filter(|&at| expected[at].1 > MARGIN) {
+                failed.push(format!("{}: token {at}, margin {}", stored.name, expected[at].1));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
