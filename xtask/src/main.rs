@@ -2,6 +2,7 @@
 
 mod machines;
 mod matrix;
+mod metal;
 mod tools;
 
 use std::{
@@ -17,7 +18,9 @@ usage: cargo xtask <job>
   fuzz <target | all> [runs]  feeds a parser random files, a million unless told otherwise
   audit                       dependencies: advisories, licences, sources
   neon                        tests of the CPU backend on AArch64, under qemu
-  sanitize <address | thread> tests of the CPU backend under a sanitizer";
+  sanitize <address | thread> tests of the CPU backend under a sanitizer
+  metal-check                 types and lints of Metal's device code, as on a Mac
+  fake-metal [arguments]      tests of Metal's device code against a fake of Apple's libraries";
 
 /// The repository.
 fn root() -> PathBuf {
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
         ["audit"] => tools::audit(),
         ["neon"] => machines::neon(),
         ["sanitize", kind] => machines::sanitize(kind),
+        ["metal-check"] => metal::check(),
+        ["fake-metal", ref rest @ ..] => metal::fake(rest),
         _ => Err(USAGE.into()),
     };
     match done {
