@@ -10,7 +10,7 @@ use tessera_gpu::{
 };
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{Matvec, MatvecArgs},
+    matvec::{End, Matvec, MatvecArgs},
     rms_norm::{RmsNorm, RmsNormArgs},
     select::{Select, SelectArgs},
 };
@@ -62,8 +62,9 @@ fn product() -> (Matvec, Vec<Vec<u8>>) {
         simdgroups: 2,
         batch: 1,
         ragged: false,
+        norm: false,
         bias: false,
-        residual: true,
+        end: End::Residual,
     };
     (kernel, planes)
 }
@@ -111,7 +112,7 @@ impl<D: Device> Step<D> {
         let at = |place: usize| Bound { buffer: &*arena, offset: place * PLACE, bytes: WIDTH * 4 };
         let weight = |i: usize| Bound { buffer: &*weights, offset: i * PLACE, bytes: WIDTH * 4 };
         let norm_args = RmsNormArgs { width: n, heads: 1, rows: 1, eps: 1e-5, offset: 0.5 };
-        let product_args = MatvecArgs { rows: n, cols: n, vectors: 1 };
+        let product_args = MatvecArgs { rows: n, cols: n, vectors: 1, ..Default::default() };
         macro_rules! norm {
             ($from:expr, $weight:expr, $to:expr) => {
                 recording.dispatch(
