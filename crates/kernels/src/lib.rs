@@ -7,6 +7,7 @@ pub mod attend_tile;
 pub mod cache;
 pub mod codes;
 pub mod embed;
+pub mod matmul;
 pub mod matvec;
 pub mod pack;
 pub mod pointwise;
