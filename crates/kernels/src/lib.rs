@@ -9,6 +9,7 @@ pub mod codes;
 pub mod conv;
 pub mod embed;
 pub mod experts;
+pub mod matmul;
 pub mod matvec;
 pub mod pack;
 pub mod pointwise;

@@ -5,6 +5,8 @@
 pub mod paged;
 pub mod steps;
 
+pub mod product;
+
 use tessera_tile::{
     Arguments, Record,
     sim::{Binding, Checks, Counts, Fault, Kernel, Memory},
