@@ -16,6 +16,7 @@ pub mod pointwise;
 pub mod rms_norm;
 pub mod rope;
 pub mod route;
+pub mod sample;
 pub mod select;
 pub mod sight;
 pub mod stage;
