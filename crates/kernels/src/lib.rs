@@ -1,5 +1,6 @@
 //! tessera's GPU kernels, written in [tile](tessera_tile). One file each: its argument struct, its contract, its body.
 
+pub mod chunks;
 pub mod codes;
 pub mod conv;
 pub mod experts;
@@ -7,5 +8,6 @@ pub mod matvec;
 pub mod pack;
 pub mod rms_norm;
 pub mod route;
+pub mod scan;
 pub mod tables;
 pub mod unit;
