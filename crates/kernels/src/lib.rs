@@ -6,6 +6,7 @@ pub mod conv;
 pub mod experts;
 pub mod matvec;
 pub mod pack;
+mod recurrence;
 pub mod rms_norm;
 pub mod route;
 pub mod scan;

@@ -65,39 +65,6 @@ pub fn fill(runs: &[u32], saves: &[u32], chunks: &mut [u32]) {
     }
 }
 
-/// Tokens of a run between two saves: some one by one, whole chunks, and again some one by one.
-pub(crate) struct Stretch {
-    bounds: [Val<u32>; 4],
-    /// How often tokens go one by one.
-    pub parts: u32,
-}
-
-impl Stretch {
-    /// The tokens `done..after` of a run that begins at `position`.
-    pub fn new(chunked: bool, position: Val<u32>, done: Val<u32>, after: Val<u32>) -> Self {
-        if !chunked {
-            return Self { bounds: [done, after, after, after], parts: 1 };
-        }
-        let first = done + (CHUNK - (position + done) % CHUNK) % CHUNK;
-        let first = min(first, after);
-        let last = first + (after - first) / CHUNK * CHUNK;
-        Self { bounds: [done, first, last, after], parts: 2 }
-    }
-
-    /// Tokens one by one, of the first or second part.
-    pub fn tokens(&self, part: Val<u32>) -> (Val<u32>, Val<u32>) {
-        let [done, first, last, after] = self.bounds;
-        let is_first = tessera_tile::flow::Compare::eq(part, 0u32);
-        (select(is_first, done, last), select(is_first, first, after))
-    }
-
-    /// The chunks after the first part; none after the second.
-    pub fn chunks(&self, part: Val<u32>) -> (Val<u32>, Val<u32>) {
-        let [_, first, last, _] = self.bounds;
-        (first, select(tessera_tile::flow::Compare::eq(part, 0u32), last, first))
-    }
-}
-
 /// Where a factor of a chunk's first token is; `of` is `chunk * heads + head`.
 pub(crate) fn factor_of(of: Val<u32>, which: u32) -> Val<u32> {
     (of * FACTORS + which) * CHUNK

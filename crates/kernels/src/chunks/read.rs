@@ -12,6 +12,7 @@ use super::{
     block::{Operand, SIDE, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
     factor, factor_of,
 };
+use crate::recurrence::{self, group_of};
 
 /// With the logarithms `l` and the factors `r` and `w` of a chunk's tokens, `L[t] = sum over i <= t of l[i]`:
 ///
@@ -69,24 +70,11 @@ impl Spec for ChunkRead {
     }
 
     fn check(&self, a: &ChunkReadArgs) -> Result<(), String> {
-        crate::scan::heads(a.heads, a.groups)?;
+        recurrence::check_heads(a.heads, a.groups)?;
         match (a.state, a.head_dim) {
             (0, _) | (_, 0) => Err("an empty state".into()),
             _ => Ok(()),
         }
-    }
-}
-
-/// The group of a head.
-pub(crate) fn group_of(
-    interleaved: bool,
-    head: Val<u32>,
-    heads: Val<u32>,
-    groups: Val<u32>,
-) -> Val<u32> {
-    match interleaved {
-        true => head % groups,
-        false => head / (heads / groups),
     }
 }
 
