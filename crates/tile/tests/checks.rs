@@ -83,7 +83,7 @@ fn operations_of_a_simdgroup_are_for_all_its_lanes() {
 
 #[test]
 fn vectors_are_of_widths_that_devices_have() {
-    let of = |elem: Elem| move || In::<Word>::declare("x", Some(elem));
+    let of = |elem: Elem| move || In::<AnyWord>::declare("x", Some(elem));
     refused(|| of(Elem::U32)().load::<3>(0), "3 elements of U32 at once");
     refused(|| of(Elem::U32)().load::<8>(0), "8 elements of U32 at once");
     refused(|| of(Elem::U8)().load::<16>(0), "16 elements of U8 at once");
@@ -124,6 +124,14 @@ fn values_keep_to_their_blocks() {
     refused(
         || {
             let kept = Cell::new(None);
+            when(is(group(0), 0), || kept.set(Some(Tile::sum(0.0))));
+            kept.get().unwrap().restore(shared::<F32>("s", 256), 0, 16);
+        },
+        "a tile is used outside of the block that makes it",
+    );
+    refused(
+        || {
+            let kept = Cell::new(None);
             when(is(group(0), 0), || {
                 kept.set(Some(tessera_tile::flow::Mutable::variable(1u32, "count")));
             });
@@ -140,7 +148,7 @@ fn values_keep_to_their_blocks() {
 
 #[test]
 fn tiles_are_of_elements_that_devices_multiply() {
-    let tile = |elem: Elem| move || Tile::left(shared_of::<Float>("s", elem, 256), 0, 16);
+    let tile = |elem: Elem| move || Tile::left(shared_of::<AnyFloat>("s", elem, 256), 0, 16);
     let error = made(tile(Elem::BF16)).map(|_| ()).unwrap_err();
     assert!(
         matches!(&error, BuildError::Tile { elem: Elem::BF16, line, .. } if line.starts_with("checks.rs:"))
@@ -185,6 +193,8 @@ fn tiles_take_their_places() {
         },
         message,
     );
+    accepted(|| Tile::sum(0.0).restore(single(), 0, 16));
+    refused(|| Tile::left(half(), 0, 12).restore(single(), 0, 12), "not a multiple of 8");
     refused(|| Tile::left(half(), 0, 16).store(single(), 0, 16), "a sum is stored");
     refused(|| Tile::left(half(), 0, 12), "rows of a tile lie 12 elements apart");
     refused(

@@ -246,6 +246,11 @@ TESSERA_INLINE void tile_multiply(tile_f16_sum& sum, const Left& left, const Rig
     nvcuda::wmma::mma_sync(sum, left, right, sum);
 }
 
+// A sum is read back as it was stored.
+TESSERA_INLINE void tile_load(tile_f16_sum& tile, const float* from, uint stride) {
+    nvcuda::wmma::load_matrix_sync(tile, from, stride, nvcuda::wmma::mem_row_major);
+}
+
 template <class Sum>
 TESSERA_INLINE void tile_store(const Sum& tile, float* to, uint stride) {
     nvcuda::wmma::store_matrix_sync(to, tile, stride, nvcuda::wmma::mem_row_major);
@@ -263,6 +268,10 @@ typedef tile_tf32<nvcuda::wmma::matrix_a, nvcuda::wmma::col_major, false> tile_f
 typedef tile_tf32<nvcuda::wmma::matrix_b, nvcuda::wmma::row_major, false> tile_f32_right;
 typedef tile_tf32<nvcuda::wmma::matrix_b, nvcuda::wmma::col_major, true> tile_f32_right_transposed;
 typedef nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, 8, float> tile_f32_sum;
+
+TESSERA_INLINE void tile_load(tile_f32_sum& tile, const float* from, uint stride) {
+    nvcuda::wmma::load_matrix_sync(tile, from, stride, nvcuda::wmma::mem_row_major);
+}
 
 template <class Use, class Layout, bool along_rows>
 TESSERA_INLINE void tile_load(tile_tf32<Use, Layout, along_rows>& tile, const float* from, uint stride) {
