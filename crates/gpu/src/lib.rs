@@ -9,6 +9,8 @@ pub mod device;
 mod exec;
 mod expand;
 mod lower;
+#[cfg(target_os = "macos")]
+pub mod metal;
 pub mod queue;
 pub mod sim;
 mod state;
@@ -46,7 +48,7 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
     ) -> Result<Model<D>, BackendError> {
         weights.check(graph)?;
         let device = (self.open)()?;
-        Model::new(expand::expand(graph), weights, limits, device, progress)
+        Model::new(expand::expand(graph, weights), weights, limits, device, progress)
     }
 }
 
@@ -61,6 +63,26 @@ pub fn cuda(options: cuda::Options) -> Gpu<impl Fn() -> Result<cuda::Cuda, Devic
     Gpu::new("cuda", move || cuda::Cuda::open(options.clone()))
 }
 
+/// What stands for Metal's device where there is none.
+#[cfg(not(target_os = "macos"))]
+type MetalDevice = sim::Sim;
+#[cfg(target_os = "macos")]
+type MetalDevice = metal::Metal;
+
+/// The backend over this Mac's GPU; machine code of kernels is kept in the user's folder for caches. Elsewhere, and on
+/// Macs that are too old, every use is [`DeviceError::Absent`].
+pub fn metal() -> Gpu<impl Fn() -> Result<MetalDevice, DeviceError>> {
+    Gpu::new("metal", || {
+        #[cfg(target_os = "macos")]
+        return metal::Metal::open(metal::user_cache().as_deref());
+        #[cfg(not(target_os = "macos"))]
+        return Err(DeviceError::Absent {
+            device: "metal",
+            why: format!("Metal is Apple's, this is {}", std::env::consts::OS),
+        });
+    })
+}
+
 impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
     fn name(&self) -> &'static str {
         self.name
@@ -73,7 +95,7 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
         limits: &Limits,
     ) -> Result<Footprint, BackendError> {
         weights.check(graph)?;
-        exec::footprint(&expand::expand(graph), weights, limits)
+        exec::footprint(&expand::expand(graph, weights), weights, limits)
     }
 
     fn compile(

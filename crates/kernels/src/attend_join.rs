@@ -61,7 +61,11 @@ impl Spec for AttendJoin {
     fn check(&self, a: &AttendJoinArgs) -> Result<(), String> {
         let dim = self.head_dim;
         match () {
-            () if dim == 0 || dim % 8 != 0 || dim > MAX_HEAD_DIM || dim > self.threads * 4 => {
+            () if dim == 0
+                || !dim.is_multiple_of(8)
+                || dim > MAX_HEAD_DIM
+                || dim > self.threads * 4 =>
+            {
                 Err(format!("heads of {dim} elements for {} threads", self.threads))
             }
             () if self.split == 0 => Err("splits of no positions".into()),

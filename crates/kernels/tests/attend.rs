@@ -4,7 +4,7 @@ mod common;
 
 use common::{
     close, floats,
-    paged::{Paged, Plain, attention},
+    paged::{Paged, Plain, attention, guesses},
     random, read, result, run, words,
 };
 use tessera_kernels::{
@@ -172,22 +172,12 @@ fn windows_caps_and_sinks() {
 
 #[test]
 fn trees() {
-    // over a page's and a split's edge; the fifth row's parent is the second
-    let parents = [None, Some(0), Some(1), Some(0), Some(1), Some(4), None];
-    let masks = |count: usize, words: usize| {
-        let mut rows: Vec<Vec<u32>> = Vec::new();
-        for (i, parent) in parents.iter().cycle().take(count).enumerate() {
-            let mut row = parent.map_or(vec![0; words], |parent| rows[parent].clone());
-            row[i / 32] |= 1 << (i % 32);
-            rows.push(row);
-        }
-        rows
-    };
     let cache = Cache { elem: Elem::F16, head_dim: 16 };
+    // over a page's and a split's edge
     for position in [0, 60, 250] {
         let case = Case::new(cache, 2, &[(position, 7), (position + 3, 40)]);
-        let mut tree = masks(7, 2);
-        tree.extend(masks(40, 2));
+        let mut tree = guesses(7, 2);
+        tree.extend(guesses(40, 2));
         let case = Case { tree: Some(tree), kv_heads: 1, ..case };
         case.check();
         Case { window: Some(63), ..case.clone() }.check();

@@ -429,7 +429,7 @@ pub enum Kind {
     },
     /// Reads a tile of F16 or F32 out of shared memory: element `(r, c)` from `index + r * stride + c`, or with
     /// `transposed` from `index + c * stride + r`. The index is a multiple of 16 (CUDA loads tiles from multiples of 32
-    /// bytes), the stride of 8.
+    /// bytes), the stride of 8. A sum is read from F32, not transposed, in place of what it held.
     TileLoad {
         /// Where to.
         tile: TileReg,

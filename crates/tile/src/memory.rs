@@ -214,6 +214,16 @@ impl Tile {
         record::push(Location::caller(), kind);
     }
 
+    /// Reads a sum back from shared memory, where it was stored and perhaps changed: element `(r, c)` from
+    /// `index + r * stride + c`.
+    #[track_caller]
+    pub fn restore(self, from: Shared<F32>, index: impl Get<u32>, stride: u32) {
+        let index = index.get().reg;
+        let (tile, memory) = (self.tile, from.memory);
+        let kind = Kind::TileLoad { tile, memory, index, stride, transposed: false };
+        record::push(Location::caller(), kind);
+    }
+
     /// Writes a sum to shared memory, element `(r, c)` to `index + r * stride + c`.
     #[track_caller]
     pub fn store(self, to: Shared<F32>, index: impl Get<u32>, stride: u32) {

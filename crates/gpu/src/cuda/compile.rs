@@ -111,7 +111,8 @@ impl Compiler {
     fn image(&self, program: &Program) -> Result<Vec<u8>, DeviceError> {
         let source = source(program);
         let target = architecture(self.capability);
-        let parts = [source.as_str(), &target].into_iter().chain(print::CUDA_OPTIONS.iter().copied());
+        let parts =
+            [source.as_str(), &target].into_iter().chain(print::CUDA_OPTIONS.iter().copied());
         let key = Digest::of(parts.map(str::as_bytes));
         // where there is no compiler, a kernel of any version will do
         let version = self.nvrtc().ok().map(Nvrtc::version);
@@ -127,9 +128,9 @@ impl Compiler {
                  package nvidia-cuda-nvrtc has it too) where the system looks for libraries"
             ),
         })?;
-        let compiled = self.compile(nvrtc, &source, &program.name).map_err(|why| {
-            DeviceError::Build { kernel: program.name.clone(), why }
-        })?;
+        let compiled = self
+            .compile(nvrtc, &source, &program.name)
+            .map_err(|why| DeviceError::Build { kernel: program.name.clone(), why })?;
         self.compiled.fetch_add(1, Relaxed);
         if let Some(cache) = &self.cache {
             cache.put(key, nvrtc.version(), &compiled.image);

@@ -115,8 +115,7 @@ impl Context {
     pub fn attribute(&self, attribute: CUdevice_attribute) -> Result<u32, DeviceError> {
         let mut value = 0;
         // SAFETY: writes one number.
-        let result =
-            unsafe { sys::cuDeviceGetAttribute(&raw mut value, attribute, self.device) };
+        let result = unsafe { sys::cuDeviceGetAttribute(&raw mut value, attribute, self.device) };
         done(result, "an attribute of the device")?;
         Ok(u32::try_from(value).unwrap_or(0))
     }
@@ -167,11 +166,7 @@ pub struct Memory {
 
 impl Memory {
     /// `bytes` of it, at least 16, with contents unknown.
-    fn new(
-        context: &Arc<Context>,
-        bytes: usize,
-        what: &'static str,
-    ) -> Result<Self, DeviceError> {
+    fn new(context: &Arc<Context>, bytes: usize, what: &'static str) -> Result<Self, DeviceError> {
         let mut address = 0;
         // SAFETY: writes one address; not of zero bytes.
         match unsafe { sys::cuMemAlloc_v2(&raw mut address, bytes.max(16)) } {
@@ -232,8 +227,8 @@ impl Pinned {
             CUresult::CUDA_ERROR_OUT_OF_MEMORY => Err(DeviceError::Memory { bytes, what }),
             result => {
                 done(result, what)?;
-                let at = NonNull::new(at.cast::<u8>())
-                    .ok_or(DeviceError::Memory { bytes, what })?;
+                let at =
+                    NonNull::new(at.cast::<u8>()).ok_or(DeviceError::Memory { bytes, what })?;
                 // SAFETY: as many bytes were allocated.
                 unsafe { at.write_bytes(0, bytes) };
                 Ok(Self { context: context.clone(), at, bytes })
@@ -435,8 +430,7 @@ impl Stream {
     pub fn allocate(&self, bytes: usize, what: &'static str) -> Result<Memory, DeviceError> {
         let memory = Memory::new(&self.context, bytes, what)?;
         // SAFETY: as many bytes were allocated, at least 16.
-        let result =
-            unsafe { sys::cuMemsetD8Async(memory.address, 0, bytes.max(16), self.stream) };
+        let result = unsafe { sys::cuMemsetD8Async(memory.address, 0, bytes.max(16), self.stream) };
         done(result, "zeroing memory")?;
         Ok(memory)
     }
@@ -514,9 +508,8 @@ impl Stream {
             return Ok(());
         }
         // SAFETY: `from` is a part of a buffer that was checked; the caller keeps the pinned bytes.
-        let result = unsafe {
-            sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), from, bytes, self.stream)
-        };
+        let result =
+            unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), from, bytes, self.stream) };
         done(result, "copying from the device")
     }
 

@@ -240,7 +240,9 @@ impl Cuda {
             before(i)?;
             // SAFETY: `dispatch` compared the numbers with the kernel's; memory is given back only while nothing is collected or
             // runs. That the kernel stays within its buffers is proved by running it in the simulator.
-            unsafe { stream.launch(&launch.function, launch.grid, launch.threads, addresses, words)? };
+            unsafe {
+                stream.launch(&launch.function, launch.grid, launch.threads, addresses, words)?
+            };
         }
         Ok(())
     }

@@ -106,7 +106,10 @@ impl Nvrtc {
                 create: *library.get(b"nvrtcCreateProgram")?,
                 compile: *library.get(b"nvrtcCompileProgram")?,
                 destroy: *library.get(b"nvrtcDestroyProgram")?,
-                log: (*library.get(b"nvrtcGetProgramLogSize")?, *library.get(b"nvrtcGetProgramLog")?),
+                log: (
+                    *library.get(b"nvrtcGetProgramLogSize")?,
+                    *library.get(b"nvrtcGetProgramLog")?,
+                ),
                 cubin: (*library.get(b"nvrtcGetCUBINSize")?, *library.get(b"nvrtcGetCUBIN")?),
                 ptx: (*library.get(b"nvrtcGetPTXSize")?, *library.get(b"nvrtcGetPTX")?),
                 text: *library.get(b"nvrtcGetErrorString")?,
@@ -135,7 +138,8 @@ impl Nvrtc {
     ) -> Result<Compiled, String> {
         let text = |text: &str| CString::new(text).map_err(|_| "a 0 in a source".to_owned());
         let (source, name) = (text(source)?, text(name)?);
-        let options: Vec<_> = options.iter().map(|option| text(option)).collect::<Result<_, _>>()?;
+        let options: Vec<_> =
+            options.iter().map(|option| text(option)).collect::<Result<_, _>>()?;
         let pointers: Vec<_> = options.iter().map(|option| option.as_ptr()).collect();
         let mut program = Made { nvrtc: self, program: ptr::null_mut() };
         // SAFETY: writes one handle; the texts end with 0; there are no headers.

@@ -143,6 +143,18 @@ impl Paged {
     }
 }
 
+/// Masks of a tree of `rows` rows, some the children of others; each of `words` words.
+pub fn guesses(rows: usize, words: usize) -> Vec<Vec<u32>> {
+    let parents = [None, Some(0), Some(1), Some(0), Some(1), Some(4), None];
+    let mut masks: Vec<Vec<u32>> = Vec::new();
+    for (i, parent) in parents.iter().cycle().take(rows).enumerate() {
+        let mut mask = parent.map_or(vec![0; words], |parent| masks[parent].clone());
+        mask[i / 32] |= 1 << (i % 32);
+        masks.push(mask);
+    }
+    masks
+}
+
 /// What plain attention needs to know beside the keys.
 pub struct Plain<'a> {
     pub heads: usize,

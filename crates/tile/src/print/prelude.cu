@@ -296,6 +296,13 @@ TESSERA_MULTIPLY_F16(tile_f16_left, tile_f16_right_transposed, "row.col")
 TESSERA_MULTIPLY_F16(tile_f16_left_transposed, tile_f16_right, "col.row")
 TESSERA_MULTIPLY_F16(tile_f16_left_transposed, tile_f16_right_transposed, "col.col")
 
+// A sum, back from where it was stored.
+template <int inner>
+TESSERA_INLINE void tile_load(
+    nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, inner, float>& tile, const float* from, uint stride) {
+    nvcuda::wmma::load_matrix_sync(tile, from, stride, nvcuda::wmma::mem_row_major);
+}
+
 // The type of the tile tells that it is transposed.
 template <class Tile, class Element>
 TESSERA_INLINE void tile_load_transposed(Tile& tile, const Element* from, uint stride) {

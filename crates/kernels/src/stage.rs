@@ -1,0 +1,117 @@
+//! Operands of matrix tiles in shared memory, and sums on their way through it.
+
+use tessera_tile::prelude::*;
+
+/// Elements of a tile that a lane takes: half a row.
+pub const PART: u32 = 8;
+
+/// A matrix in shared memory, an operand of tiles.
+///
+/// Its rows lie 8 elements farther apart than they are long, so that eight rows' vectors of 16 bytes are in different banks.
+#[derive(Clone, Copy)]
+pub struct Operand {
+    memory: Shared<AnyFloat>,
+    elem: Elem,
+    stride: u32,
+}
+
+/// Whether operands of tiles can be of a type; if not, why.
+pub fn check(elem: Elem) -> Result<(), String> {
+    match elem {
+        Elem::F32 | Elem::F16 => Ok(()),
+        _ => Err(format!("tiles of {elem:?}; they are of F32 or F16")),
+    }
+}
+
+/// Bytes of an [`Operand`].
+pub fn bytes(elem: Elem, rows: u32, columns: u32) -> u32 {
+    rows * (columns + 8) * elem.bytes() as u32
+}
+
+impl Operand {
+    /// Declares one of `rows` rows of `columns` columns, both multiples of 16.
+    pub fn new(name: &'static str, elem: Elem, rows: u32, columns: u32) -> Self {
+        let stride = columns + 8;
+        Self { memory: shared_of(name, elem, rows * stride), elem, stride }
+    }
+
+    /// Sets elements of a row; their number and `column` are multiples of 4, with 8 or more of 8.
+    pub fn put(&self, row: impl Get<u32>, column: impl Get<u32>, values: &[Val<f32>]) {
+        let at = row.get() * self.stride + column.get();
+        if self.elem == Elem::F16 && values.len().is_multiple_of(8) {
+            for (i, eight) in (0..).step_by(8).zip(values.as_chunks::<8>().0) {
+                self.memory.store(at + i, *eight);
+            }
+            return;
+        }
+        for (i, four) in (0..).step_by(4).zip(values.as_chunks::<4>().0) {
+            self.memory.store(at + i, *four);
+        }
+    }
+
+    fn at(&self, row: impl Get<u32>, column: impl Get<u32>) -> Val<u32> {
+        row.get() * self.stride + column.get()
+    }
+
+    /// The tile whose first element is at `row` and `column`, as a left operand.
+    pub fn left(&self, row: impl Get<u32>, column: impl Get<u32>) -> Tile {
+        Tile::left(self.memory, self.at(row, column), self.stride)
+    }
+
+    /// As a right operand.
+    pub fn right(&self, row: impl Get<u32>, column: impl Get<u32>) -> Tile {
+        Tile::right(self.memory, self.at(row, column), self.stride)
+    }
+
+    /// As a right operand, rows and columns exchanged.
+    pub fn right_transposed(&self, row: impl Get<u32>, column: impl Get<u32>) -> Tile {
+        Tile::right_transposed(self.memory, self.at(row, column), self.stride)
+    }
+}
+
+/// A tile's place in shared memory for each simdgroup, where its lanes see the elements of a sum.
+#[derive(Clone, Copy)]
+pub struct Scratch {
+    memory: Shared<F32>,
+}
+
+impl Scratch {
+    /// Elements of one for `simdgroups` simdgroups.
+    pub fn len(simdgroups: u32) -> u32 {
+        simdgroups * TILE * TILE
+    }
+
+    /// At the beginning of an array of as many elements or more.
+    pub fn of(memory: Shared<F32>) -> Self {
+        Self { memory }
+    }
+
+    fn first(&self) -> Val<u32> {
+        simdgroup() * (TILE * TILE)
+    }
+
+    /// Where in a tile the lane's elements begin: row and column.
+    pub fn place(&self) -> (Val<u32>, Val<u32>) {
+        (lane() / 2, lane() % 2 * PART)
+    }
+
+    /// The lane's elements of a sum, [`PART`] neighbours of the row at [`Scratch::place`]. The simdgroup comes together here.
+    pub fn elements(&self, sum: Tile) -> Vec<Val<f32>> {
+        simd_barrier();
+        sum.store(self.memory, self.first(), TILE);
+        simd_barrier();
+        let at = self.first() + lane() * PART;
+        (0..PART / 4).flat_map(|i| self.memory.load::<4>(at + i * 4)).collect()
+    }
+
+    /// Multiplies the lane's elements of a sum by `factor`.
+    pub fn scale(&self, sum: Tile, factor: Val<f32>) {
+        let elements = self.elements(sum);
+        let at = self.first() + lane() * PART;
+        for (i, four) in (0..).step_by(4).zip(elements.as_chunks::<4>().0) {
+            self.memory.store(at + i, four.map(|x| x * factor));
+        }
+        simd_barrier();
+        sum.restore(self.memory, self.first(), TILE);
+    }
+}
