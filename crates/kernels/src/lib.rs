@@ -14,6 +14,7 @@ pub mod matmul;
 pub mod matvec;
 pub mod pack;
 pub mod pointwise;
+mod recurrence;
 pub mod rms_norm;
 pub mod rope;
 pub mod route;
