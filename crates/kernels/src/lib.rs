@@ -3,6 +3,7 @@
 pub mod chunks;
 pub mod codes;
 pub mod conv;
+pub mod delta;
 pub mod experts;
 pub mod matvec;
 pub mod pack;
