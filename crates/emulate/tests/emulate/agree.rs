@@ -1,5 +1,6 @@
 //! Every operation, on numbers that are hard, gives the same bits as Metal text, as CUDA text, and in the simulator.
 
+use crate::ready;
 use tessera_emulate::{Language, Library, Order, Sanitizer};
 use tessera_tile::{
     Program,
@@ -261,7 +262,7 @@ fn every_load_and_store_agrees() {
     programs.extend([IntWidths(Elem::I32).record(), ByteWidths(Elem::I8).record()]);
     let programs: Vec<_> = programs.into_iter().map(|program| program.unwrap()).collect();
     for language in [Language::Metal, Language::Cuda] {
-        let library = Library::build(language, &programs, Sanitizer::Address).unwrap();
+        let library = ready(Library::build(language, &programs, Sanitizer::Address));
         for program in &programs {
             let elem = program.buffers[0].elem;
             // Of floats, the ordinary ones: bits of no number may change on the way.
@@ -389,7 +390,7 @@ fn every_operation_agrees() {
     let programs = [Floats.record().unwrap(), Wholes.record().unwrap(), Lanes.record().unwrap()];
     let languages = [Language::Metal, Language::Cuda];
     let libraries =
-        languages.map(|language| Library::build(language, &programs, Sanitizer::None).unwrap());
+        languages.map(|language| ready(Library::build(language, &programs, Sanitizer::None)));
     for program in &programs {
         let expected = simulated(program);
         for (language, library) in languages.iter().zip(&libraries) {

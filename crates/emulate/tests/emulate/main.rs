@@ -9,3 +9,10 @@ mod meet;
 mod mistakes;
 mod right;
 mod types;
+
+use tessera_emulate::{Error, Library};
+
+/// A library, or a failure that says what to do: a machine without a compiler is told of it here.
+fn ready(built: Result<Library, Error>) -> Library {
+    built.unwrap_or_else(|error| panic!("{error}"))
+}

@@ -1,5 +1,6 @@
 //! Threads that do not meet are told: which, where, and who waits for whom.
 
+use crate::ready;
 use tessera_emulate::{Error, Language, Library, Order, Sanitizer};
 use tessera_tile::{
     Program, ir,
@@ -166,7 +167,7 @@ fn a_library_survives_a_failure() {
         "if (args.factor > 0.0f || lane_index == 0u) threadgroup_barrier",
         1,
     );
-    let library = Library::from_text(Language::Metal, text, &[program], Sanitizer::None).unwrap();
+    let library = ready(Library::from_text(Language::Metal, text, &[program], Sanitizer::None));
     let launch = |factor: f32, order| {
         let (mut x, mut y) = (vec![0; 256], vec![0; 256]);
         library.launch_ordered(order, "meet", [1, 2, 1], &[factor.to_bits()], &mut [&mut x, &mut y])
