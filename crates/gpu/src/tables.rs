@@ -1,6 +1,7 @@
 //! What a step tells its kernels, in one buffer that is sent whole; the layout is that of `tessera_kernels::tables`.
 
-use tessera_graph::{Batch, Graph, Limits, PAGE};
+use tessera_graph::{Batch, CHUNK, Graph, Limits, PAGE};
+use tessera_kernels::chunks;
 use tessera_kernels::tables::{run, save};
 
 use crate::stream::{BufferId, Range};
@@ -20,6 +21,8 @@ pub struct Tables {
     pub runs: Range,
     /// Where recurrent states are saved.
     pub saves: Range,
+    /// First row of each whole chunk of a recurrence.
+    pub chunks: Range,
     /// For each group of pages, where each run's page table begins in `pages`.
     pub starts: Vec<Range>,
     /// Page tables; last, as seldom all of it is needed.
@@ -49,9 +52,10 @@ impl Tables {
         let output_rows = place(limits.outputs);
         let runs = place(limits.runs * run::WORDS as usize);
         let saves = place(limits.tokens * save::WORDS as usize);
+        let chunks = place(limits.tokens.div_ceil(CHUNK));
         let starts = (0..windows).map(|_| place(limits.runs)).collect();
         let pages = place(limits.runs * page_table * windows);
-        Self { tokens, positions, run_of, output_rows, runs, saves, starts, pages, words }
+        Self { tokens, positions, run_of, output_rows, runs, saves, chunks, starts, pages, words }
     }
 
     /// Fills `words` for a batch that has been checked; gives how many are needed.
@@ -100,6 +104,12 @@ impl Tables {
                 }
             }
         }
+        let end = |range: &Range, len: usize| at(range)..at(range) + len;
+        let table = end(&self.chunks, batch.tokens.len().div_ceil(CHUNK));
+        let (before, after) = words.split_at_mut(table.start);
+        let runs = &before[end(&self.runs, batch.runs.len() * run::WORDS as usize)];
+        let saves = &before[end(&self.saves, saved * save::WORDS as usize)];
+        chunks::fill(runs, saves, &mut after[..table.len()]);
         at(&self.pages) + paged
     }
 }

@@ -114,6 +114,8 @@ impl Lower<'_> {
             Op::Route(op) => self.route(node, op),
             Op::Experts(op) => self.experts(node, op),
             Op::Conv(op) => self.conv(node, op),
+            Op::Scan(op) => self.scan(node, op),
+            Op::Delta(op) => self.delta(node, op),
             Op::Glu(unit) => self.glu(node, *unit),
             Op::Activate(activation) => self.activate(node, *activation),
             Op::Mul => self.mul(node),
@@ -124,7 +126,6 @@ impl Lower<'_> {
                 let results = self.results;
                 self.sample(node, &results)
             }
-            _ => Err(unsupported(&node.label, format_args!("{:?}", node.op))),
         }
     }
 
