@@ -10,7 +10,7 @@ use crate::{
     lower::{self, Lowered},
     queue::{Counters, Queue},
     state::States,
-    stream::{BufferId, Range, Shape},
+    stream::{BufferId, Hazards, Range, Shape},
     weights,
 };
 
@@ -35,6 +35,7 @@ pub struct Model<D: Device> {
     results: D::Buffer,
     weights: Vec<D::Buffer>,
     states: States<D>,
+    hazards: Hazards,
     /// Reused from step to step.
     words: Vec<u32>,
     args: Vec<u32>,
@@ -112,6 +113,7 @@ impl<D: Device> Model<D> {
             results,
             weights: buffers,
             states,
+            hazards: Hazards::default(),
             words: Vec::new(),
             args: Vec::new(),
             bytes: Vec::new(),
@@ -204,6 +206,7 @@ impl<D: Device> Executable for Model<D> {
             outputs: batch.outputs.len() as u32,
             draws: batch.outputs.iter().filter(|output| output.sampling.is_some()).count() as u32,
             runs: batch.runs.len() as u32,
+            longest: batch.runs.iter().map(|run| run.len).max().unwrap_or(0),
             context: last.unwrap_or(0),
         };
         let words = self.lowered.tables.fill(batch, &mut self.words);
@@ -212,23 +215,21 @@ impl<D: Device> Executable for Model<D> {
         let mut recording = self.queue.record()?;
         recording.upload(&mut self.tables, 0, &self.bytes)?;
         let fixed = [&self.arena, &self.tables, &self.results];
-        let mut barrier = false;
-        for stage in &self.lowered.stream.stages {
-            barrier |= stage.barrier;
-            let launch = stage.launch(&shape);
-            let grid = (launch.geometry)(&shape, &mut self.args);
-            if grid.contains(&0) || stage.draws && shape.draws == 0 {
+        self.hazards.clear();
+        for stage in self.lowered.stream.stages.iter().filter(|stage| stage.runs(&shape)) {
+            let grid = (stage.geometry)(&shape, &mut self.args);
+            if grid.contains(&0) {
                 continue;
             }
-            if std::mem::take(&mut barrier) {
+            if self.hazards.add(&stage.bindings) {
                 recording.barrier()?;
             }
             let bound: Vec<_> = stage
                 .bindings
                 .iter()
-                .map(|range| bind::<D>(range, fixed, &self.weights, &self.states))
+                .map(|(range, _)| bind::<D>(range, fixed, &self.weights, &self.states))
                 .collect::<Result<_, _>>()?;
-            recording.dispatch(&self.pipelines[launch.kernel], &bound, &self.args, grid)?;
+            recording.dispatch(&self.pipelines[stage.kernel], &bound, &self.args, grid)?;
         }
         recording.commit()?.wait(&mut self.bytes)?;
         sampled.clear();

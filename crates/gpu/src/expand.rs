@@ -1,44 +1,37 @@
 //! From the fused graph to one whose operations are kernels: what no kernel does in one launch is taken apart again.
 
-use tessera_graph::{Epilogue, Graph, Linear, Node, Op, Value, ValueId, fuse};
+use tessera_graph::{Epilogue, Graph, Linear, Node, Op, Value, ValueId, Weights, fuse};
+use tessera_kernels::codes::Matrix;
 
-/// The graph that is lowered: rows selected early, residuals in products; norms and gated units by themselves.
-pub fn expand(graph: &Graph) -> Graph {
+/// The graph that is lowered: a gate in another packing than what it lets through is a product of two parts.
+pub fn expand(graph: &Graph, weights: &Weights) -> Graph {
     let mut graph = fuse(graph);
-    for node in std::mem::take(&mut graph.nodes) {
-        match node.op.clone() {
-            Op::Linear(linear) => expand_linear(&mut graph, node, linear),
+    for mut node in std::mem::take(&mut graph.nodes) {
+        match &mut node.op {
+            Op::Linear(linear) if !is_one(linear, weights) => part(&mut graph, node),
             _ => graph.nodes.push(node),
         }
     }
     graph
 }
 
-fn value(graph: &mut Graph, like: ValueId, width: usize) -> ValueId {
-    let rows = graph.values[like.index()].rows;
-    graph.values.push(Value { rows, width });
-    ValueId(graph.values.len() as u32 - 1)
+/// Whether a gated linear's matrices may be one.
+fn is_one(linear: &Linear, weights: &Weights) -> bool {
+    let form = |i: usize| Matrix::of(&weights[linear.parts[i].weight]);
+    let biased = |i: usize| linear.parts[i].bias.is_some();
+    let gated = matches!(linear.epilogue, Epilogue::Glu(_));
+    !gated || form(0) == form(1) && biased(0) == biased(1)
 }
 
-fn expand_linear(graph: &mut Graph, mut node: Node, mut linear: Linear) {
-    if let Some(norm) = linear.norm.take() {
-        let x = node.inputs[0];
-        let normed = value(graph, x, graph.values[x.index()].width);
-        let label = node.label.clone();
-        let op = Op::RmsNorm(norm);
-        graph.nodes.push(Node { op, inputs: vec![x], outputs: vec![normed], label });
-        node.inputs[0] = normed;
-    }
-    let Epilogue::Glu(unit) = linear.epilogue else {
-        node.op = Op::Linear(linear);
-        return graph.nodes.push(node);
-    };
+fn part(graph: &mut Graph, mut node: Node) {
+    let Op::Linear(linear) = &mut node.op else { return graph.nodes.push(node) };
+    let Epilogue::Glu(unit) = linear.epilogue else { return graph.nodes.push(node) };
     linear.epilogue = Epilogue::None;
-    let y = node.outputs[0];
-    let width = graph.values[y.index()].width;
-    let parts = vec![value(graph, y, width), value(graph, y, width)];
-    let label = node.label.clone();
-    node.op = Op::Linear(linear);
+    let (y, label) = (node.outputs[0], node.label.clone());
+    let Value { rows, width } = graph.values[y.index()];
+    let first = graph.values.len() as u32;
+    graph.values.extend([Value { rows, width }, Value { rows, width }]);
+    let parts = vec![ValueId(first), ValueId(first + 1)];
     node.outputs.clone_from(&parts);
     graph.nodes.push(node);
     graph.nodes.push(Node { op: Op::Glu(unit), inputs: parts, outputs: vec![y], label });

@@ -3,10 +3,14 @@
 //! What differs between devices is behind [`device::Device`]; what a kernel does is in `tessera-kernels`. A step is one
 //! list of commands, handed over once and awaited once; only what was drawn comes back.
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device;
 mod exec;
 mod expand;
 mod lower;
+#[cfg(target_os = "macos")]
+pub mod metal;
 pub mod queue;
 pub mod sim;
 mod state;
@@ -21,6 +25,7 @@ use tessera_graph::{
 use device::{Device, DeviceError};
 pub use exec::Model;
 pub use queue::Counters;
+pub use tessera_tile::sim::Checks;
 
 /// A backend over one kind of device.
 pub struct Gpu<F> {
@@ -44,13 +49,39 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
     ) -> Result<Model<D>, BackendError> {
         weights.check(graph)?;
         let device = (self.open)()?;
-        Model::new(expand::expand(graph), weights, limits, device, progress)
+        Model::new(expand::expand(graph, weights), weights, limits, device, progress)
     }
 }
 
 /// The backend over simulated devices.
-pub fn sim(checks: tessera_tile::sim::Checks) -> Gpu<impl Fn() -> Result<sim::Sim, DeviceError>> {
+pub fn sim(checks: Checks) -> Gpu<impl Fn() -> Result<sim::Sim, DeviceError>> {
     Gpu::new("sim", move || Ok(sim::Sim::new(checks)))
+}
+
+/// The backend over an NVIDIA GPU. Whether there is one shows when the first model is compiled.
+#[cfg(feature = "cuda")]
+pub fn cuda(options: cuda::Options) -> Gpu<impl Fn() -> Result<cuda::Cuda, DeviceError>> {
+    Gpu::new("cuda", move || cuda::Cuda::open(options.clone()))
+}
+
+/// What stands for Metal's device where there is none.
+#[cfg(not(target_os = "macos"))]
+type MetalDevice = sim::Sim;
+#[cfg(target_os = "macos")]
+type MetalDevice = metal::Metal;
+
+/// The backend over this Mac's GPU; machine code of kernels is kept in the user's folder for caches. Elsewhere, and on
+/// Macs that are too old, every use is [`DeviceError::Absent`].
+pub fn metal() -> Gpu<impl Fn() -> Result<MetalDevice, DeviceError>> {
+    Gpu::new("metal", || {
+        #[cfg(target_os = "macos")]
+        return metal::Metal::open(metal::user_cache().as_deref());
+        #[cfg(not(target_os = "macos"))]
+        return Err(DeviceError::Absent {
+            device: "metal",
+            why: format!("Metal is Apple's, this is {}", std::env::consts::OS),
+        });
+    })
 }
 
 impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
@@ -65,7 +96,7 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
         limits: &Limits,
     ) -> Result<Footprint, BackendError> {
         weights.check(graph)?;
-        exec::footprint(&expand::expand(graph), weights, limits)
+        exec::footprint(&expand::expand(graph, weights), weights, limits)
     }
 
     fn compile(

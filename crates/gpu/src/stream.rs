@@ -59,6 +59,8 @@ pub struct Shape {
     pub draws: u32,
     /// Runs.
     pub runs: u32,
+    /// Rows of the longest run.
+    pub longest: u32,
     /// Greatest position, plus one.
     pub context: u32,
 }
@@ -76,36 +78,56 @@ impl Shape {
 /// Words of the argument struct, and the grid, for a step's shape.
 type Geometry = Box<dyn Fn(&Shape, &mut Vec<u32>) -> [u32; 3] + Send>;
 
-/// One kernel as it is launched in each step.
-pub struct Launch {
+/// One kernel, as it is launched in each step that it is for.
+pub struct Stage {
+    /// What it is a part of: `layers.3.mlp`.
+    pub label: String,
+    /// Whose number decides whether it runs.
+    pub rows: Rows,
+    /// It runs for more than the first and up to the second number of rows.
+    pub within: (u32, u32),
     /// Index in [`Stream::programs`].
     pub kernel: usize,
     /// Grid and arguments.
     pub geometry: Geometry,
-}
-
-/// Kernels that do the same for different numbers of rows.
-pub struct Stage {
-    /// What it is a part of: `layers.3.mlp: linear`.
-    pub label: String,
-    /// What decides.
-    pub rows: Rows,
-    /// Up to how many rows each is meant for; the last takes all the rest.
-    pub launches: Vec<(u32, Launch)>,
-    /// Its buffers, the same for all.
-    pub bindings: Vec<Range>,
-    /// Whether a barrier goes before it.
-    pub barrier: bool,
-    /// Whether it belongs to the drawing of tokens.
-    pub draws: bool,
+    /// Its buffers, and whether it writes them.
+    pub bindings: Vec<(Range, bool)>,
 }
 
 impl Stage {
-    /// The launch for a step.
-    pub fn launch(&self, shape: &Shape) -> &Launch {
+    /// Whether it runs in a step.
+    pub fn runs(&self, shape: &Shape) -> bool {
         let rows = shape.rows(self.rows);
-        let fits = self.launches.iter().find(|(up_to, _)| rows <= *up_to);
-        &fits.or(self.launches.last()).expect("a stage has launches").1
+        self.within.0 < rows && rows <= self.within.1
+    }
+}
+
+/// What was touched since the last barrier of a step.
+#[derive(Debug, Default)]
+pub struct Hazards {
+    open: Vec<(Range, bool)>,
+}
+
+impl Hazards {
+    /// Begins a step.
+    pub fn clear(&mut self) {
+        self.open.clear();
+    }
+
+    /// Adds a launch; tells whether a barrier has to go before it, as it touches what an earlier one wrote, or writes
+    /// what one touched.
+    pub fn add(&mut self, bindings: &[(Range, bool)]) -> bool {
+        let conflict = |(range, written): &(Range, bool)| {
+            self.open.iter().any(|(other, wrote)| (*written || *wrote) && range.overlaps(other))
+        };
+        let barrier = bindings.iter().any(conflict);
+        if barrier {
+            self.open.clear();
+        }
+        // weights are never written, and are most of what is bound
+        let states = |(range, _): &&(Range, bool)| !matches!(range.buffer, BufferId::Weight(_));
+        self.open.extend(bindings.iter().filter(states));
+        barrier
     }
 }
 
@@ -116,37 +138,29 @@ pub struct Stream {
     pub programs: Vec<Program>,
     /// Launches in order.
     pub stages: Vec<Stage>,
-    /// What was touched since the last barrier, and whether it was written.
-    open: Vec<(Range, bool)>,
 }
 
-/// A kernel that cannot be used: a mistake of this crate's, found when a model is loaded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{label}: {why}")]
-pub struct LowerError {
-    /// The operation.
+/// What a launch is for, besides its kernel.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What it is a part of.
     pub label: String,
-    /// What is wrong.
-    pub why: String,
-}
-
-/// One way to do what a stage does.
-pub struct Way {
-    up_to: u32,
-    launch: Launch,
-    access: Vec<Access>,
+    /// Whose number decides whether it runs.
+    pub rows: Rows,
+    /// It runs for more than the first and up to the second number of rows.
+    pub within: (u32, u32),
 }
 
 impl Stream {
-    /// Prepares a kernel for up to `up_to` rows. `most` is the largest step, for which the kernel's own conditions
-    /// are checked.
-    pub fn way<S: Record + Send>(
+    /// Adds a kernel. `most` is the largest step, for which the kernel's own conditions are checked.
+    pub fn push<S: Record + Send>(
         &mut self,
-        up_to: u32,
+        part: Part,
         spec: S,
+        bindings: &[Range],
         most: &Shape,
         args: impl Fn(&Shape) -> S::Args + Send + 'static,
-    ) -> Result<Way, String> {
+    ) -> Result<(), String> {
         spec.check(&args(most))?;
         let name = spec.name();
         let known = self.programs.iter().position(|program| program.name == name);
@@ -157,44 +171,24 @@ impl Stream {
                 self.programs.len() - 1
             }
         };
-        let access = self.programs[kernel].buffers.iter().map(|buffer| buffer.access).collect();
+        let buffers = &self.programs[kernel].buffers;
+        if buffers.len() != bindings.len() {
+            return Err(format!(
+                "{} buffers for {name}, which takes {}",
+                bindings.len(),
+                buffers.len()
+            ));
+        }
+        let written = buffers.iter().map(|buffer| buffer.access != Access::Read);
+        let bindings = bindings.iter().copied().zip(written).collect();
         let geometry = Box::new(move |shape: &Shape, words: &mut Vec<u32>| {
             let args = args(shape);
             words.clear();
             words.extend(args.words());
             spec.grid(&args)
         });
-        Ok(Way { up_to, launch: Launch { kernel, geometry }, access })
-    }
-
-    /// Adds a stage, and a barrier before it if it touches what an earlier one wrote, or writes what one touched.
-    pub fn push(
-        &mut self,
-        label: String,
-        rows: Rows,
-        ways: Vec<Way>,
-        bindings: Vec<Range>,
-    ) -> Result<(), LowerError> {
-        let access = ways.first().map(|way| way.access.clone()).unwrap_or_default();
-        if ways.iter().any(|way| way.access != access) || access.len() != bindings.len() {
-            let why = format!("{} buffers for kernels that take {}", bindings.len(), access.len());
-            return Err(LowerError { label, why });
-        }
-        let touched: Vec<(Range, bool)> = bindings
-            .iter()
-            .zip(&access)
-            .map(|(&range, &access)| (range, access != Access::Read))
-            .collect();
-        let conflict = |&(range, written): &(Range, bool)| {
-            self.open.iter().any(|(other, wrote)| (written || *wrote) && range.overlaps(other))
-        };
-        let barrier = touched.iter().any(conflict);
-        if barrier {
-            self.open.clear();
-        }
-        self.open.extend(touched);
-        let launches = ways.into_iter().map(|way| (way.up_to, way.launch)).collect();
-        self.stages.push(Stage { label, rows, launches, bindings, barrier, draws: false });
+        let Part { label, rows, within } = part;
+        self.stages.push(Stage { label, rows, within, kernel, geometry, bindings });
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{Matvec, MatvecArgs},
+    matvec::{End, Matvec, MatvecArgs},
 };
 use tessera_quant::{Float, Packing};
 use tessera_tile::{
@@ -18,15 +18,16 @@ fn main() {
         simdgroups: 4,
         batch: 1,
         ragged: false,
+        norm: false,
         bias: false,
-        residual: false,
+        end: End::Parts(1),
     };
     let program = kernel.record().expect("records");
     match std::env::args().nth(1).as_deref() {
         Some("metal") => print!("{}{}", print::metal_prelude(), print::metal(&program)),
         Some("cuda") => print!("{}{}", print::cuda_prelude(), print::cuda(&program)),
         _ => {
-            let args = MatvecArgs { rows: 4096, cols: 4096, vectors: 1 };
+            let args = MatvecArgs { rows: 4096, cols: 4096, vectors: 1, ..Default::default() };
             let matrix = kernel.matrix;
             let planes: Vec<_> =
                 matrix.plane_bytes(4096, 4096).into_iter().map(Memory::zeroed).collect();

@@ -1,20 +1,38 @@
-//! Matrix times a few vectors: the products of decoding.
+//! Matrix times a few vectors: the products of decoding, with the norm before them and what comes after them.
 //!
 //! Version 1: a simdgroup makes `rows` rows, its lanes taking 32 columns each at a time; each weight is read once for
 //! `batch` vectors.
+//! Version 2: matrices that share their input are one under the other and make several results; the input's norm on the
+//! way (its scale is a factor of the sum, so nobody waits for it); gated units.
 
-use tessera_tile::prelude::*;
+use tessera_tile::{flow::Compare, prelude::*};
 
-use crate::codes::{Matrix, Planes, STEP};
+use crate::{
+    codes::{Matrix, Planes, STEP, Step},
+    unit::Unit,
+};
 
-/// `y = x W^T + bias`, and with `residual` `+ residual`.
+/// What becomes of the products of a [`Matvec`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// They are results, of this many parts (1 to 3), whose matrices are one under the other.
+    Parts(u32),
+    /// The residual is added.
+    Residual,
+    /// The matrix is a gate's and what it lets through, one under the other; the result is the unit's.
+    Gated(Unit),
+}
+
+/// `y = norm(x) W^T + bias`, and what [`End`] makes of it.
 ///
-/// `x` is `[batch rows, cols]`, `W` `[rows, cols]`, `bias` `[rows]`, `y` and `residual` `[batch rows, rows]`.
+/// `x` is `[vectors, cols]`, `W` `[rows, cols]`, `bias` `[rows]`; results are `[vectors, rows of the part]`, those of a unit
+/// `[vectors, rows / 2]`. A residual is `[vectors, rows]` and may be the result. With `norm`, `x` is divided by its root mean
+/// square and multiplied by `norm_weight + offset` `[cols]` first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Matvec {
     /// Packing of `W`.
     pub matrix: Matrix,
-    /// Rows of `W` for a simdgroup.
+    /// Results for a simdgroup.
     pub rows: u32,
     /// Simdgroups of a threadgroup.
     pub simdgroups: u32,
@@ -22,38 +40,67 @@ pub struct Matvec {
     pub batch: u32,
     /// Whether `cols` is not a multiple of 32.
     pub ragged: bool,
+    /// Whether `x` is normalised.
+    pub norm: bool,
     /// Whether there is a bias.
     pub bias: bool,
-    /// Whether something is added.
-    pub residual: bool,
+    /// What becomes of the products.
+    pub end: End,
 }
 
 /// Scalars of [`Matvec`].
-#[derive(Debug, Clone, Copy, tessera_tile::Args)]
+#[derive(Debug, Clone, Copy, Default, tessera_tile::Args)]
 pub struct MatvecArgs {
-    /// Rows of `W`.
+    /// Rows of `W`, all parts.
     pub rows: u32,
     /// Columns of `W`.
     pub cols: u32,
     /// Vectors.
     pub vectors: u32,
+    /// Rows of the first part, if there are several.
+    pub first: u32,
+    /// Rows of the second part, if there are three.
+    pub second: u32,
+    /// Added to the mean square.
+    pub eps: f32,
+    /// Added to the norm's weight.
+    pub offset: f32,
+    /// Of a clipped unit: its steepness.
+    pub alpha: f32,
+    /// Of a clipped unit: largest magnitude.
+    pub limit: f32,
+}
+
+impl Matvec {
+    fn parts(&self) -> u32 {
+        match self.end {
+            End::Parts(parts) => parts,
+            _ => 1,
+        }
+    }
+
+    fn unit(&self) -> Option<Unit> {
+        match self.end {
+            End::Gated(unit) => Some(unit),
+            _ => None,
+        }
+    }
 }
 
 impl Spec for Matvec {
     type Args = MatvecArgs;
 
     fn name(&self) -> String {
-        let flag = |set: bool, name: &'static str| if set { name } else { "" };
-        format!(
-            "matvec_{}_r{}_s{}_n{}{}{}{}",
-            self.matrix.name(),
-            self.rows,
-            self.simdgroups,
-            self.batch,
-            flag(self.ragged, "_ragged"),
-            flag(self.bias, "_bias"),
-            flag(self.residual, "_residual"),
-        )
+        let Self { matrix, rows, simdgroups, batch, .. } = self;
+        let flags = [(self.ragged, "_ragged"), (self.norm, "_norm"), (self.bias, "_bias")];
+        let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+        let end = match self.end {
+            End::Parts(1) => String::new(),
+            End::Parts(parts) => format!("_p{parts}"),
+            End::Residual => "_residual".into(),
+            End::Gated(unit) => format!("_{}", unit.name()),
+        };
+        format!("matvec_{}_r{rows}_s{simdgroups}_n{batch}{flags}{end}", matrix.name())
     }
 
     fn threads(&self) -> u32 {
@@ -61,18 +108,31 @@ impl Spec for Matvec {
     }
 
     fn grid(&self, a: &MatvecArgs) -> [u32; 3] {
-        let rows = a.rows.div_ceil(self.rows * self.simdgroups);
-        [rows, a.vectors.div_ceil(self.batch), 1]
+        let results = if self.unit().is_some() { a.rows / 2 } else { a.rows };
+        [results.div_ceil(self.rows * self.simdgroups), a.vectors.div_ceil(self.batch), 1]
     }
 
     fn check(&self, a: &MatvecArgs) -> Result<(), String> {
-        if a.rows == 0 || a.cols == 0 || a.vectors == 0 {
-            return Err("an empty product".into());
+        let parts = match self.parts() {
+            1 => 0,
+            2 => a.first,
+            _ => a.first.saturating_add(a.second),
+        };
+        match () {
+            () if a.rows == 0 || a.cols == 0 || a.vectors == 0 => Err("an empty product".into()),
+            () if !self.ragged && !a.cols.is_multiple_of(STEP) => {
+                Err(format!("{} columns, not a multiple of {STEP}", a.cols))
+            }
+            () if !(1..=3).contains(&self.parts()) || parts > a.rows => {
+                Err(format!("{} parts of {} rows", self.parts(), a.rows))
+            }
+            () if self.unit().is_some_and(|unit| !unit.is_gated())
+                || self.unit().is_some() && a.rows % 2 != 0 =>
+            {
+                Err(format!("a gate and what it lets through in {} rows", a.rows))
+            }
+            () => Ok(()),
         }
-        if !self.ragged && !a.cols.is_multiple_of(STEP) {
-            return Err(format!("{} columns, not a multiple of {STEP}", a.cols));
-        }
-        Ok(())
     }
 }
 
@@ -80,42 +140,111 @@ impl Spec for Matvec {
 fn matvec(
     k: &Matvec,
     x: In<F32>,
+    #[when(k.norm)] norm: Option<In<F32>>,
     #[of(k.matrix)] w: Planes,
     #[when(k.bias)] bias: Option<In<F32>>,
-    #[when(k.residual)] residual: Option<In<F32>>,
+    #[when(matches!(k.end, End::Residual))] residual: Option<In<F32>>,
     y: Out<F32>,
+    #[when(k.parts() > 1)] second: Option<Out<F32>>,
+    #[when(k.parts() > 2)] third: Option<Out<F32>>,
     a: Args<MatvecArgs>,
 ) {
+    let gated = k.unit().is_some();
+    let results = if gated { a.rows / 2 } else { a.rows };
     let first_row = (group(0) * simdgroups() + simdgroup()) * k.rows;
     let first_vector = group(1) * k.batch;
-    let rows: Vec<_> = (0..k.rows).map(|r| min(first_row + r, a.rows - 1)).collect();
+    let own = (0..k.rows).map(|r| min(first_row + r, results - 1));
+    // what a gate lets through lies below the gate
+    let through = own.clone().filter(|_| gated).map(|row| row + results);
+    let rows: Vec<_> = own.chain(through).collect();
     let vectors: Vec<_> = (0..k.batch).map(|v| min(first_vector + v, a.vectors - 1)).collect();
     let steps = div_ceil(a.cols, STEP);
-    let mut sums = vec![vec![0.0; k.batch as usize]; k.rows as usize];
+    let mut sums = vec![vec![0.0; vectors.len()]; rows.len()];
+    let mut squares = vec![0.0; vectors.len()];
     for block in (lane()..steps).step_by(LANES) {
-        let xs: Vec<_> = vectors.iter().map(|&v| columns(k.ragged, x, v, block, a.cols)).collect();
-        for r in 0..k.rows as usize {
+        let weights = norm.map(|norm| {
+            let weights = columns(k.ragged, norm, val(0), block, a.cols);
+            weights.into_iter().map(|w| w + a.offset).collect::<Vec<_>>()
+        });
+        let xs: Vec<Vec<_>> = vectors
+            .iter()
+            .zip(&squares)
+            .map(|(&v, square)| {
+                let x = columns(k.ragged, x, v, block, a.cols);
+                normed(x, weights.as_deref(), square)
+            })
+            .collect();
+        for r in 0..rows.len() {
             let step = w.step(rows[r], block, steps);
-            for v in 0..k.batch as usize {
+            for v in 0..vectors.len() {
                 sums[r][v] += dot(&step, &xs[v]);
             }
         }
     }
-    for r in 0..k.rows as usize {
-        for v in 0..k.batch as usize {
+    for v in 0..vectors.len() {
+        let vector = first_vector + v as u32;
+        let scale = k.norm.then(|| rsqrt(simd_sum(squares[v]) / a.cols.f32() + a.eps));
+        let product = |r: usize| {
             let sum = simd_sum(sums[r][v]);
-            let (row, vector) = (first_row + r as u32, first_vector + v as u32);
-            if (lane() == 0) & (row < a.rows) & (vector < a.vectors) {
-                let at = vector * a.rows + row;
-                let sum = bias.map_or(sum, |bias| sum + bias.at(row));
-                y.set(at, residual.map_or(sum, |residual| sum + residual.at(at)));
+            let sum = scale.map_or(sum, |scale| sum * scale);
+            bias.map_or(sum, |bias| sum + bias.at(rows[r]))
+        };
+        for r in 0..k.rows as usize {
+            let row = first_row + r as u32;
+            let sum = product(r);
+            let sum = match k.unit() {
+                Some(unit) => unit.apply(Some(sum), product(r + k.rows as usize), a.alpha, a.limit),
+                None => sum,
+            };
+            if (lane() == 0) & (row < results) & (vector < a.vectors) {
+                match (second, third) {
+                    (None, _) => {
+                        let at = vector * results + row;
+                        y.set(at, residual.map_or(sum, |residual| sum + residual.at(at)));
+                    }
+                    (Some(second), None) => {
+                        put(&[(y, a.first), (second, a.rows - a.first)], vector, row, sum);
+                    }
+                    (Some(second), Some(third)) => {
+                        let rest = a.rows - a.first - a.second;
+                        let parts = [(y, a.first), (second, a.second), (third, rest)];
+                        put(&parts, vector, row, sum);
+                    }
+                }
             }
         }
     }
 }
 
+/// A step's elements times the norm's weights; their squares are added to `square`.
+#[device]
+fn normed(x: Vec<Val<f32>>, weights: Option<&[Val<f32>]>, square: &Var<f32>) -> Vec<Val<f32>> {
+    match weights {
+        None => x,
+        Some(weights) => {
+            *square = x.iter().fold(square.get(), |sum, &x| fma(x, x, sum));
+            x.iter().zip(weights).map(|(&x, &w)| x * w).collect()
+        }
+    }
+}
+
+/// Writes a product to the part that its row belongs to; parts come with their rows.
+#[device]
+fn put(parts: &[(Out<F32>, Val<u32>)], vector: Val<u32>, row: Val<u32>, sum: Val<f32>) {
+    let (y, rows) = parts[0];
+    if parts.len() == 1 {
+        y.set(vector * rows + row, sum);
+    } else {
+        if row < rows {
+            y.set(vector * rows + row, sum);
+        } else {
+            put(&parts[1..], vector, row - rows, sum);
+        }
+    }
+}
+
 /// [`STEP`] elements of vector `v`, zeros beyond its end.
-fn columns(
+pub(crate) fn columns(
     ragged: bool,
     x: In<F32>,
     v: Val<u32>,
@@ -126,22 +255,20 @@ fn columns(
     if !ragged {
         return (0..STEP / 4).flat_map(|i| x.load::<4>(first + i * 4)).collect();
     }
-    let here = |i: u32| tessera_tile::flow::Compare::lt(block * STEP + i, cols);
     (0..STEP)
         .map(|i| {
-            let inside = here(i);
+            let inside = Compare::lt(block * STEP + i, cols);
             select(inside, x.at(select(inside, first + i, first)), 0.0)
         })
         .collect()
 }
 
 /// The product of a step with as many elements.
-fn dot(step: &crate::codes::Step, x: &[Val<f32>]) -> Val<f32> {
+pub(crate) fn dot(step: &Step, x: &[Val<f32>]) -> Val<f32> {
     let sum = |from: usize, to: usize| {
-        let products = step.values[from..to].iter().zip(&x[from..to]);
-        let mut products = products.map(|(&w, &x)| (w, x));
-        let (w, x) = products.next().expect("a step is not empty");
-        products.fold(w * x, |sum, (w, x)| fma(w, x, sum))
+        let mut products = step.values[from..to].iter().zip(&x[from..to]);
+        let (&w, &x) = products.next().expect("a step is not empty");
+        products.fold(w * x, |sum, (&w, &x)| fma(w, x, sum))
     };
     if step.groups.is_empty() {
         return sum(0, x.len());

@@ -61,7 +61,8 @@ fn check(k: &Route, rows: usize, scale: f32, logits: &[f32]) {
     let wanted: Vec<f32> =
         logits.chunks(experts).flat_map(|row| routed(k, scale, row, &bias)).collect();
     for (i, (got, wanted)) in read(&routes).into_iter().zip(wanted).enumerate() {
-        let limit = if i / k.k as usize % 2 == 0 { 0.0 } else { 1e-6 * wanted.abs() + 1e-30 };
+        let limit =
+            if (i / k.k as usize).is_multiple_of(2) { 0.0 } else { 1e-6 * wanted.abs() + 1e-30 };
         assert!((got - wanted).abs() <= limit, "{k:?}: element {i} is {got}, not {wanted}");
     }
 }

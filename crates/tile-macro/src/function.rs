@@ -52,6 +52,7 @@ pub fn kernel(mut function: ItemFn) -> Result<TokenStream> {
 
         impl ::tessera_tile::Record for #spec_type {
             fn record(&self) -> Result<::tessera_tile::Program, ::tessera_tile::BuildError> {
+                #[allow(unused_variables)]
                 let #spec = self;
                 let _ = #spec;
                 let name = ::tessera_tile::Spec::name(self);

@@ -6,6 +6,8 @@
 mod arguments;
 mod body;
 mod function;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;

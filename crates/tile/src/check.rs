@@ -1,27 +1,16 @@
-//! What is checked of a program before anyone prints or runs it: limits, vector widths, and that threads meet only where
-//! all of them come by.
+//! What is checked of a program before anyone prints or runs it: limits, names, vector widths, tiles, that values keep to
+//! their blocks, and that threads meet only where all of them come by.
 
+mod limits;
 mod scope;
 mod tiles;
 
-use std::collections::HashSet;
-
 use crate::{
-    ir::{
-        Block, Builtin, Collective, Elem, Expr, Kind, LANES, Line, Memory, Program, Reg, Scope,
-        Stmt,
-    },
+    ir::{Block, Builtin, Collective, Elem, Expr, Kind, Line, Memory, Program, Reg, Scope, Stmt},
     record::At,
 };
 
-/// Buffers of a kernel at most: Metal has 31 places, one of which is the argument struct's.
-pub const MAX_BUFFERS: usize = 30;
-
-/// Bytes of shared memory at most, on every device.
-pub const MAX_SHARED: usize = 32 << 10;
-
-/// Threads of a threadgroup at most, on every device.
-pub const MAX_THREADS: u32 = 1024;
+pub use limits::{MAX_BUFFERS, MAX_SHARED, MAX_THREADS};
 
 /// Why a kernel cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,50 +88,12 @@ pub enum Level {
 
 /// Checks a program.
 pub fn check(program: &Program) -> Result<(), BuildError> {
-    limits(program)?;
+    limits::check(program)?;
     scope::check(program)?;
     tiles::check(program)?;
     let levels = uniformity(program);
     let mut checker = Checker { program, levels: &levels };
     checker.block(&program.body, Level::Group)
-}
-
-fn limits(program: &Program) -> Result<(), BuildError> {
-    let kernel = || program.name.clone();
-    let malformed = |what: String| BuildError::Malformed { kernel: kernel(), what };
-    let identifier = |name: &str| {
-        name.starts_with(|c: char| c.is_ascii_alphabetic())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    if !identifier(&program.name) {
-        return Err(malformed(format!("its name {:?} is not an identifier", program.name)));
-    }
-    if crate::print::reserved(&program.name) {
-        return Err(malformed(format!("its name {:?} is a word of Metal or CUDA", program.name)));
-    }
-    let names = program.buffers.iter().map(|b| b.name).chain(program.shared.iter().map(|s| s.name));
-    let mut seen = HashSet::new();
-    for name in names {
-        if !identifier(name) || !seen.insert(name) {
-            return Err(malformed(format!(
-                "the memory {name:?} is named twice, or not an identifier"
-            )));
-        }
-    }
-    if program.threads == 0 || !program.threads.is_multiple_of(LANES) {
-        return Err(malformed(format!("{} threads are not whole simdgroups", program.threads)));
-    }
-    let bounds = [
-        ("threads", program.threads as usize, MAX_THREADS as usize),
-        ("buffers", program.buffers.len(), MAX_BUFFERS),
-        ("bytes of shared memory", program.shared_bytes(), MAX_SHARED),
-    ];
-    for (what, value, limit) in bounds {
-        if value > limit {
-            return Err(BuildError::Limit { kernel: kernel(), what, value, limit });
-        }
-    }
-    Ok(())
 }
 
 struct Checker<'a> {

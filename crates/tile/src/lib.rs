@@ -56,6 +56,8 @@ pub mod math;
 pub mod memory;
 pub mod print;
 pub mod record;
+#[cfg(doctest)]
+mod refused;
 pub mod sim;
 pub mod value;
 

@@ -1,8 +1,10 @@
 //! From a graph to launches, once, when a model is loaded.
 
 mod attend;
+mod experts;
 mod linear;
 mod pointwise_ops;
+mod recurrent;
 mod rows;
 
 use tessera_graph::{
@@ -12,7 +14,7 @@ use tessera_kernels::pointwise;
 use tessera_tile::Record;
 
 use crate::{
-    stream::{BufferId, Range, Shape, Stream, Way},
+    stream::{BufferId, Part, Range, Shape, Stream},
     tables::Tables,
     weights,
 };
@@ -65,6 +67,7 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
         outputs: number(limits.outputs),
         draws: number(limits.outputs),
         runs: number(limits.runs),
+        longest: number(limits.tokens),
         context: number(limits.context),
     };
     let mut lower = Lower {
@@ -98,6 +101,9 @@ impl Lower<'_> {
             Op::Rope { heads } => self.rope(node, *heads),
             Op::Select => self.select(node),
             Op::Attend(op) => self.attend(node, op),
+            Op::Route(op) => self.route(node, op),
+            Op::Experts(op) => self.experts(node, op),
+            Op::Conv(op) => self.conv(node, op),
             Op::Glu(unit) => self.glu(node, *unit),
             Op::Activate(activation) => self.activate(node, *activation),
             Op::Mul => self.mul(node),
@@ -155,18 +161,6 @@ impl Lower<'_> {
         Range::all(BufferId::State(id.index()))
     }
 
-    /// Prepares a kernel for up to `up_to` rows.
-    fn way<S: Record + Send>(
-        &mut self,
-        label: &str,
-        up_to: u32,
-        spec: S,
-        args: impl Fn(&Shape) -> S::Args + Send + 'static,
-    ) -> Result<Way, BackendError> {
-        let most = self.most;
-        self.stream.way(up_to, spec, &most, args).map_err(|why| unsupported(label, why))
-    }
-
     /// Adds a kernel that serves any number of rows.
     fn launch<S: Record + Send>(
         &mut self,
@@ -176,18 +170,21 @@ impl Lower<'_> {
         bindings: Vec<Range>,
         args: impl Fn(&Shape) -> S::Args + Send + 'static,
     ) -> Result<(), BackendError> {
-        let way = self.way(label, u32::MAX, spec, args)?;
-        self.push(label, rows, vec![way], bindings)
+        self.launch_within(label, rows, (0, u32::MAX), spec, &bindings, args)
     }
 
-    fn push(
+    /// Adds a kernel for more than `within.0` and up to `within.1` rows.
+    fn launch_within<S: Record + Send>(
         &mut self,
         label: &str,
         rows: Rows,
-        ways: Vec<Way>,
-        bindings: Vec<Range>,
+        within: (u32, u32),
+        spec: S,
+        bindings: &[Range],
+        args: impl Fn(&Shape) -> S::Args + Send + 'static,
     ) -> Result<(), BackendError> {
-        let pushed = self.stream.push(label.to_owned(), rows, ways, bindings);
-        pushed.map_err(|error| unsupported(&error.label, error.why))
+        let part = Part { label: label.to_owned(), rows, within };
+        let pushed = self.stream.push(part, spec, bindings, &self.most, args);
+        pushed.map_err(|why| unsupported(label, why))
     }
 }

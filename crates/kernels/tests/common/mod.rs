@@ -3,6 +3,8 @@
 #![allow(dead_code)] // each test uses a part
 
 pub mod paged;
+pub mod steps;
+
 pub mod product;
 
 use tessera_tile::{

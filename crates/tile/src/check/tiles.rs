@@ -45,10 +45,9 @@ impl Tiles<'_> {
                 refuse("only a sum is filled with a value")
             }
             Kind::TileLoad { tile, memory, transposed, .. } => match self.program.elem(*memory) {
-                elem if role(tile, TileRole::Sum) => match (elem, transposed) {
-                    (Elem::F32, false) => Ok(()),
-                    _ => refuse("a sum is loaded from elements of F32, as it was stored"),
-                },
+                elem if role(tile, TileRole::Sum) && (elem != Elem::F32 || *transposed) => {
+                    refuse("a sum is read back from elements of F32, as it was stored")
+                }
                 Elem::F16 | Elem::F32 => Ok(()),
                 elem => {
                     let (kernel, line) = (self.program.name.clone(), Line(stmt.at).to_string());

@@ -1,10 +1,13 @@
 //! Statements, as both languages write them.
 
+mod memory;
+mod tiles;
+
 use std::collections::HashMap;
 
 use crate::{
     Program,
-    ir::{Block, Builtin, Elem, Expr, Kind, Line, Memory, Reg, Stmt, TileReg, TileRole},
+    ir::{Block, Builtin, Elem, Expr, Kind, Line, Reg, Stmt, TileReg},
 };
 
 use super::{
@@ -30,7 +33,7 @@ pub fn print(program: &Program, dialect: &dyn Dialect) -> String {
         program,
         dialect,
         places: Places::of(program),
-        sums: sums(program),
+        sums: tiles::sums(program),
         texts: vec![None; program.regs.len()],
         tiles: HashMap::new(),
         lines: Vec::new(),
@@ -239,141 +242,4 @@ impl Body<'_> {
             }
         }
     }
-
-    /// Address of an element.
-    fn address(&self, memory: Memory, index: Reg) -> Text {
-        let name = Text::atom(self.memories.name(memory));
-        match self.text(index) {
-            index if index.text == "0u" => name,
-            index => Text::infix(&name, "+", index, Binds::Sum),
-        }
-    }
-
-    fn element(&self, memory: Memory, index: Reg) -> Text {
-        Text::atom(format!("{}[{}]", self.memories.name(memory), self.text(index).text))
-    }
-
-    fn load(&mut self, stmt: &Stmt, to: &[Reg], memory: Memory, index: Reg) {
-        let elem = self.program.elem(memory);
-        if let [to] = to {
-            let text = self.dialect.widen_one(elem, self.element(memory, index));
-            return self.make(stmt, *to, text);
-        }
-        let wide = self.dialect.wide(elem, to.len());
-        let address = self.address(memory, index);
-        let raw = self.dialect.wide_at(memory, &wide, true, &address);
-        let base = self.memories.name(memory).to_string();
-        if to.len() < 8 {
-            return self.vector(stmt, to, elem, &base, &raw);
-        }
-        let whole = self.names.unique(&format!("{base}_bits"));
-        self.begin(stmt, format!("const {wide} {whole} = {raw};"));
-        for (part, upper) in to.chunks(4).zip([false, true]) {
-            if part.iter().any(|&reg| self.places.used(reg)) {
-                let raw = self.dialect.half_of(elem, &whole, upper);
-                self.vector(stmt, part, elem, &base, &raw);
-            }
-        }
-    }
-
-    /// Up to four neighbours, in a vector.
-    fn vector(&mut self, stmt: &Stmt, to: &[Reg], elem: Elem, base: &str, raw: &str) {
-        let name = self.names.unique(&format!("{base}_v"));
-        let value = self.dialect.widen(elem, to.len(), raw);
-        let ty = type_name(elem.value());
-        self.begin(stmt, format!("const {ty}{} {name} = {value};", to.len()));
-        for (&reg, component) in to.iter().zip(COMPONENTS) {
-            self.texts[reg.index()] = Some(Text::atom(format!("{name}.{component}")));
-        }
-    }
-
-    fn store(&mut self, stmt: &Stmt, from: &[Reg], memory: Memory, index: Reg) {
-        let elem = self.program.elem(memory);
-        let values: Vec<&Text> = from.iter().map(|&reg| self.text(reg)).collect();
-        if let [value] = values[..] {
-            let value = self.dialect.narrow_one(elem, value).text;
-            let element = self.element(memory, index).text;
-            return self.begin(stmt, format!("{element} = {value};"));
-        }
-        let value = match &values[..] {
-            [lower @ .., _, _, _, _] if lower.len() == 4 => {
-                let [lower, upper] =
-                    [&values[..4], &values[4..]].map(|four| self.dialect.narrow(elem, four));
-                self.dialect.join(elem, &lower, &upper)
-            }
-            few => self.dialect.narrow(elem, few),
-        };
-        let wide = self.dialect.wide(elem, from.len());
-        let address = self.address(memory, index);
-        let place = self.dialect.wide_at(memory, &wide, false, &address);
-        self.begin(stmt, format!("{place} = {value};"));
-    }
-
-    fn tile(&mut self, stmt: &Stmt) {
-        let pointer = |body: &Self, memory, index| body.address(memory, index).text;
-        let line = match &stmt.kind {
-            Kind::TileFill { tile, value } => {
-                let elem = self.sums.get(tile).copied().unwrap_or(Elem::F16);
-                let name = self.declare(stmt, *tile, "sum", elem, false);
-                let value = expression::constant(self.dialect, crate::ir::Const::F32(*value));
-                format!("tile_fill({name}, {});", value.text)
-            }
-            Kind::TileLoad { tile, memory, index, stride, transposed } => {
-                let info = self.program.tiles[tile.0 as usize];
-                let base = match info.role {
-                    TileRole::Left => "left",
-                    TileRole::Right => "right",
-                    TileRole::Sum => "sum",
-                };
-                let name = self.declare(stmt, *tile, base, info.elem, *transposed);
-                let function = if *transposed { "tile_load_transposed" } else { "tile_load" };
-                let from = pointer(self, *memory, *index);
-                format!("{function}({name}, {from}, {stride}u);")
-            }
-            Kind::TileMultiply { sum, left, right } => {
-                let [sum, left, right] = [sum, left, right].map(|tile| &self.tiles[tile]);
-                format!("tile_multiply({sum}, {left}, {right});")
-            }
-            Kind::TileStore { tile, memory, index, stride } => {
-                let to = pointer(self, *memory, *index);
-                format!("tile_store({}, {to}, {stride}u);", self.tiles[tile])
-            }
-            _ => return,
-        };
-        self.begin(stmt, line);
-    }
-
-    /// Name of a tile, which is declared where it is first made.
-    fn declare(
-        &mut self,
-        stmt: &Stmt,
-        tile: TileReg,
-        base: &str,
-        elem: Elem,
-        transposed: bool,
-    ) -> String {
-        if let Some(name) = self.tiles.get(&tile) {
-            return name.clone();
-        }
-        let role = self.program.tiles[tile.0 as usize].role;
-        let name = self.names.unique(base);
-        self.begin(stmt, format!("{} {name};", self.dialect.tile(role, elem, transposed)));
-        self.tiles.insert(tile, name.clone());
-        name
-    }
-}
-
-/// Of what elements each sum is: a device may keep them differently.
-fn sums(program: &Program) -> HashMap<TileReg, Elem> {
-    fn block(program: &Program, of: &Block, sums: &mut HashMap<TileReg, Elem>) {
-        for stmt in of {
-            if let Kind::TileMultiply { sum, left, .. } = &stmt.kind {
-                sums.insert(*sum, program.tiles[left.0 as usize].elem);
-            }
-            stmt.kind.blocks().for_each(|of| block(program, of, sums));
-        }
-    }
-    let mut sums = HashMap::new();
-    block(program, &program.body, &mut sums);
-    sums
 }

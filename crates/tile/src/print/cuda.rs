@@ -58,7 +58,7 @@ impl Dialect for Cuda {
     fn elem(&self, elem: Elem) -> &'static str {
         match elem {
             Elem::F32 => "float",
-            Elem::F16 => "__half",
+            Elem::F16 => "half",
             Elem::BF16 | Elem::U16 => "ushort",
             Elem::U32 => "uint",
             Elem::I32 => "int",
@@ -74,7 +74,7 @@ impl Dialect for Cuda {
 
     fn widen_one(&self, elem: Elem, x: Text) -> Text {
         match elem {
-            Elem::F16 => Text::call("__half2float", &[&x]),
+            Elem::F16 => Text::call("float_of_half", &[&x]),
             Elem::BF16 => Text::call("float_of_bfloat", &[&x]),
             Elem::F32 | Elem::U32 | Elem::I32 => x,
             _ => Text::call(type_name(elem.value()), &[&x]),
@@ -83,7 +83,7 @@ impl Dialect for Cuda {
 
     fn narrow_one(&self, elem: Elem, x: &Text) -> Text {
         match elem {
-            Elem::F16 => Text::call("__float2half_rn", &[x]),
+            Elem::F16 => Text::call("half_of_float", &[x]),
             Elem::BF16 => Text::call("bfloat_of_float", &[x]),
             Elem::F32 | Elem::U32 | Elem::I32 => x.clone(),
             _ => Text::call(self.elem(elem), &[x]),

@@ -55,3 +55,8 @@ pub fn metal(program: &Program) -> String {
 pub fn cuda(program: &Program) -> String {
     body::print(program, &cuda::Cuda)
 }
+
+/// What both texts call the shared arrays of a program, in its order: names that mean something else there are changed.
+pub fn shared_names(program: &Program) -> Vec<String> {
+    dialect::Memories::of(program, &mut names::Names::default()).shared
+}

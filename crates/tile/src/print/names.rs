@@ -98,6 +98,7 @@ pub fn reserved(name: &str) -> bool {
         || RESERVED.contains(name)
         || name.starts_with('_')
         || name.ends_with("_t") && RESERVED.contains(&name[..name.len() - 2])
+        || name.starts_with("M_")
         || name.starts_with("metal_")
         || name.starts_with("cuda")
         || name.starts_with("tessera_")
@@ -125,5 +126,139 @@ impl Names {
         }
         self.taken.insert(name.clone());
         name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_languages_are_reserved() {
+        for name in [
+            // both
+            "for",
+            "float",
+            "float4",
+            "uint2",
+            "half",
+            "char3",
+            "min",
+            "exp",
+            "main",
+            "size_t",
+            "args",
+            "template",
+            // Metal
+            "thread",
+            "device",
+            "kernel",
+            "constant",
+            "threadgroup",
+            "half4x4",
+            "packed_float3",
+            "as_type",
+            "ushort4",
+            "simd_shuffle_xor",
+            "popcount",
+            "atomic_uint",
+            "metal",
+            "M_PI_F",
+            "INFINITY",
+            // CUDA
+            "blockIdx",
+            "__half",
+            "__syncthreads",
+            "expf",
+            "atomicAdd",
+            "make_uint4",
+            "nvcuda",
+            "cudaMalloc",
+            "rsqrtf",
+            // the preludes
+            "sum_of_lanes",
+            "float_of_bfloat",
+            "tile_load",
+            "tile_f16",
+            "tile_f16_left",
+            "tile_tf32",
+            "widen_u8x4",
+            "join_uint2",
+            "TESSERA_INLINE",
+            "ballot_of_lanes",
+            "uchar",
+            "schar",
+            "wrapping_abs",
+            // what the printers declare
+            "group_index",
+            "thread_index",
+            "lane_index",
+            "simdgroup_index",
+        ] {
+            assert!(reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_free() {
+        for name in [
+            "x",
+            "y",
+            "a",
+            "t",
+            "i",
+            "from",
+            "to",
+            "stride",
+            "sum",
+            "left",
+            "right",
+            "lane",
+            "group",
+            "row",
+            "acc",
+            "before",
+            "tile",
+            "own",
+            "scale",
+            "weights",
+            "x4",
+            "head_dim",
+            "partial",
+            "bits",
+            "softmax",
+            "rms_norm_bf16",
+            "matvec_b4_g64",
+            "attend",
+            "float_sum",
+            "position",
+            "index",
+            "out",
+            "value",
+            "k",
+            "total",
+        ] {
+            assert!(!reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_identifiers() {
+        let mut names = Names::default();
+        let wanted = ["x", "x", "x_1", "half", "r#struct", "_y", "größe", "x", "2d", ""];
+        let given = wanted.map(|name| names.unique(name));
+        assert_eq!(
+            given,
+            ["x", "x_1", "x_1_1", "half_1", "struct_1", "v_y", "gr__e", "x_2", "v2d", "v"]
+        );
+    }
+
+    #[test]
+    fn each_call_in_a_prelude_is_reserved() {
+        for prelude in [super::super::metal_prelude(), super::super::cuda_prelude()] {
+            let found: Vec<_> = defined(prelude).collect();
+            assert!(found.contains(&"tile_multiply") && found.contains(&"bfloat_of_float"));
+            assert!(found.iter().all(|name| reserved(name)));
+        }
     }
 }

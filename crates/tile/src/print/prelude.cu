@@ -1,5 +1,4 @@
-#include <cuda_fp16.h>
-#include <mma.h>
+// Needs no header but what the compiler brings: run-time compilation then asks for nothing but its library.
 
 typedef unsigned char uchar;
 typedef signed char schar;
@@ -22,8 +21,32 @@ TESSERA_INLINE ushort bfloat_of_float(float x) {
     return ushort((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+// A number of half precision, as it lies in memory.
+struct half {
+    ushort bits;
+};
+
 TESSERA_INLINE float float_of_half_bits(uint bits) {
-    return __half2float(__ushort_as_half(ushort(bits)));
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(ushort(bits)));
+    return x;
+}
+
+TESSERA_INLINE float float_of_half(half x) {
+    return float_of_half_bits(x.bits);
+}
+
+// To the nearest, ties to even.
+TESSERA_INLINE ushort half_bits_of_float(float x) {
+    ushort bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+
+TESSERA_INLINE half half_of_float(float x) {
+    half rounded;
+    rounded.bits = half_bits_of_float(x);
+    return rounded;
 }
 
 // To the nearest of the type's numbers in the direction of zero; 0 of what is not a number.
@@ -84,7 +107,7 @@ TESSERA_INLINE int4 widen_i8x4(uint x) {
 
 // Neighbours stored at once.
 TESSERA_INLINE uint narrow_f16x2(float a, float b) {
-    return uint(__half_as_ushort(__float2half_rn(a))) | (uint(__half_as_ushort(__float2half_rn(b))) << 16);
+    return uint(half_bits_of_float(a)) | (uint(half_bits_of_float(b)) << 16);
 }
 
 TESSERA_INLINE uint2 narrow_f16x4(float a, float b, float c, float d) {
@@ -216,24 +239,62 @@ TESSERA_INLINE int sum_of_lanes_before(int x, uint lane) {
     return int(sum_of_lanes_before(uint(x), lane));
 }
 
-// Matrices of 16 x 16. Of half precision they are what the device has; of single precision their elements are rounded to
-// 11 significant bits (tf32), and they are two matrices of 16 x 8 and 8 x 16.
+// Matrices of 16 x 16, spread over the lanes, in shared memory otherwise. Of half precision they are what the device has; of
+// single precision their elements are rounded to 11 significant bits (tf32), and they are two matrices of 16 x 8 and 8 x 16.
+#define TESSERA_4(x) "=r"((x)[0]), "=r"((x)[1]), "=r"((x)[2]), "=r"((x)[3])
+#define TESSERA_8(x) TESSERA_4(x), TESSERA_4((x) + 4)
+#define TESSERA_READ_4(x) "r"((x)[0]), "r"((x)[1]), "r"((x)[2]), "r"((x)[3])
+#define TESSERA_READ_8(x) TESSERA_READ_4(x), TESSERA_READ_4((x) + 4)
+#define TESSERA_SUM_4(x) "+f"((x)[0]), "+f"((x)[1]), "+f"((x)[2]), "+f"((x)[3])
+#define TESSERA_SUM_8(x) TESSERA_SUM_4(x), TESSERA_SUM_4((x) + 4)
+
+TESSERA_INLINE uint shared_address(const void* pointer) {
+    return uint(__cvta_generic_to_shared(pointer));
+}
+
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 700
-typedef nvcuda::wmma::fragment<nvcuda::wmma::matrix_a, 16, 16, 16, __half, nvcuda::wmma::row_major> tile_f16_left;
-typedef nvcuda::wmma::fragment<nvcuda::wmma::matrix_a, 16, 16, 16, __half, nvcuda::wmma::col_major> tile_f16_left_transposed;
-typedef nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, 16, 16, 16, __half, nvcuda::wmma::row_major> tile_f16_right;
-typedef nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, 16, 16, 16, __half, nvcuda::wmma::col_major> tile_f16_right_transposed;
-typedef nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, 16, float> tile_f16_sum;
+struct tile_f16_left {
+    uint x[8];
+};
+struct tile_f16_left_transposed {
+    uint x[8];
+};
+struct tile_f16_right {
+    uint x[8];
+};
+struct tile_f16_right_transposed {
+    uint x[8];
+};
+struct tile_f16_sum {
+    float x[8];
+};
 
-template <class Sum>
-TESSERA_INLINE void tile_fill(Sum& tile, float x) {
-    nvcuda::wmma::fill_fragment(tile, x);
-}
+#define TESSERA_LOAD_F16(type, side, order)                                                                          \
+    TESSERA_INLINE void tile_load(type& tile, const half* from, uint stride) {                                       \
+        asm volatile("wmma.load." side ".sync.aligned." order                                                        \
+                     ".m16n16k16.shared.f16 {%0, %1, %2, %3, %4, %5, %6, %7}, [%8], %9;"                             \
+                     : TESSERA_8(tile.x)                                                                             \
+                     : "r"(shared_address(from)), "r"(stride)                                                        \
+                     : "memory");                                                                                    \
+    }
+TESSERA_LOAD_F16(tile_f16_left, "a", "row")
+TESSERA_LOAD_F16(tile_f16_left_transposed, "a", "col")
+TESSERA_LOAD_F16(tile_f16_right, "b", "row")
+TESSERA_LOAD_F16(tile_f16_right_transposed, "b", "col")
 
-template <class Tile>
-TESSERA_INLINE void tile_load(Tile& tile, const __half* from, uint stride) {
-    nvcuda::wmma::load_matrix_sync(tile, from, stride);
-}
+#define TESSERA_MULTIPLY_F16(left_type, right_type, orders)                                                          \
+    TESSERA_INLINE void tile_multiply(tile_f16_sum& sum, const left_type& left, const right_type& right) {           \
+        asm volatile("wmma.mma.sync.aligned." orders                                                                 \
+                     ".m16n16k16.f32.f32 {%0, %1, %2, %3, %4, %5, %6, %7}, "                                         \
+                     "{%8, %9, %10, %11, %12, %13, %14, %15}, {%16, %17, %18, %19, %20, %21, %22, %23}, "            \
+                     "{%0, %1, %2, %3, %4, %5, %6, %7};"                                                             \
+                     : TESSERA_SUM_8(sum.x)                                                                          \
+                     : TESSERA_READ_8(left.x), TESSERA_READ_8(right.x));                                             \
+    }
+TESSERA_MULTIPLY_F16(tile_f16_left, tile_f16_right, "row.row")
+TESSERA_MULTIPLY_F16(tile_f16_left, tile_f16_right_transposed, "row.col")
+TESSERA_MULTIPLY_F16(tile_f16_left_transposed, tile_f16_right, "col.row")
+TESSERA_MULTIPLY_F16(tile_f16_left_transposed, tile_f16_right_transposed, "col.col")
 
 // A sum, back from where it was stored.
 template <int inner>
@@ -248,44 +309,83 @@ TESSERA_INLINE void tile_load_transposed(Tile& tile, const Element* from, uint s
     tile_load(tile, from, stride);
 }
 
-template <class Left, class Right>
-TESSERA_INLINE void tile_multiply(tile_f16_sum& sum, const Left& left, const Right& right) {
-    nvcuda::wmma::mma_sync(sum, left, right, sum);
+template <class Sum>
+TESSERA_INLINE void tile_fill(Sum& tile, float x) {
+    for (int i = 0; i < 8; ++i) {
+        tile.x[i] = x;
+    }
 }
 
-template <class Sum>
-TESSERA_INLINE void tile_store(const Sum& tile, float* to, uint stride) {
-    nvcuda::wmma::store_matrix_sync(to, tile, stride, nvcuda::wmma::mem_row_major);
+TESSERA_INLINE void tile_store(const tile_f16_sum& tile, float* to, uint stride) {
+    asm volatile("wmma.store.d.sync.aligned.row.m16n16k16.shared.f32 [%0], {%1, %2, %3, %4, %5, %6, %7, %8}, %9;"
+                 :
+                 : "r"(shared_address(to)), "f"(tile.x[0]), "f"(tile.x[1]), "f"(tile.x[2]), "f"(tile.x[3]),
+                   "f"(tile.x[4]), "f"(tile.x[5]), "f"(tile.x[6]), "f"(tile.x[7]), "r"(stride)
+                 : "memory");
 }
 #endif
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-// What is summed over runs along the rows in memory, or across them.
-template <class Use, class Layout, bool along_rows>
-struct tile_tf32 {
-    nvcuda::wmma::fragment<Use, 16, 16, 8, nvcuda::wmma::precision::tf32, Layout> part[2];
+struct tile_f32_left {
+    uint x[2][4];
 };
-typedef tile_tf32<nvcuda::wmma::matrix_a, nvcuda::wmma::row_major, true> tile_f32_left;
-typedef tile_tf32<nvcuda::wmma::matrix_a, nvcuda::wmma::col_major, false> tile_f32_left_transposed;
-typedef tile_tf32<nvcuda::wmma::matrix_b, nvcuda::wmma::row_major, false> tile_f32_right;
-typedef tile_tf32<nvcuda::wmma::matrix_b, nvcuda::wmma::col_major, true> tile_f32_right_transposed;
-typedef nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, 8, float> tile_f32_sum;
+struct tile_f32_left_transposed {
+    uint x[2][4];
+};
+struct tile_f32_right {
+    uint x[2][4];
+};
+struct tile_f32_right_transposed {
+    uint x[2][4];
+};
+struct tile_f32_sum {
+    float x[8];
+};
 
-template <class Use, class Layout, bool along_rows>
-TESSERA_INLINE void tile_load(tile_tf32<Use, Layout, along_rows>& tile, const float* from, uint stride) {
-    for (int k = 0; k < 2; ++k) {
-        // the second half of what is summed over lies 8 elements on, or 8 rows
-        nvcuda::wmma::load_matrix_sync(tile.part[k], from + k * (along_rows ? 8u : 8u * stride), stride);
-        for (int i = 0; i < tile.part[k].num_elements; ++i) {
-            tile.part[k].x[i] = nvcuda::wmma::__float_to_tf32(tile.part[k].x[i]);
-        }
-    }
+TESSERA_INLINE uint round_to_tf32(uint bits) {
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(__uint_as_float(bits)));
+    return bits;
 }
 
-template <class Left, class Right>
-TESSERA_INLINE void tile_multiply(tile_f32_sum& sum, const Left& left, const Right& right) {
-    nvcuda::wmma::mma_sync(sum, left.part[0], right.part[0], sum);
-    nvcuda::wmma::mma_sync(sum, left.part[1], right.part[1], sum);
+// What is summed over runs along the rows in memory, or across them: the second half lies 8 elements on, or 8 rows.
+#define TESSERA_LOAD_F32(type, side, order, half_offset)                                                             \
+    TESSERA_INLINE void tile_load(type& tile, const float* from, uint stride) {                                      \
+        for (int k = 0; k < 2; ++k) {                                                                                \
+            asm volatile("wmma.load." side ".sync.aligned." order                                                    \
+                         ".m16n16k8.shared.tf32 {%0, %1, %2, %3}, [%4], %5;"                                         \
+                         : TESSERA_4(tile.x[k])                                                                      \
+                         : "r"(shared_address(from + k * (half_offset))), "r"(stride)                                \
+                         : "memory");                                                                                \
+            for (int i = 0; i < 4; ++i) {                                                                            \
+                tile.x[k][i] = round_to_tf32(tile.x[k][i]);                                                          \
+            }                                                                                                        \
+        }                                                                                                            \
+    }
+TESSERA_LOAD_F32(tile_f32_left, "a", "row", 8u)
+TESSERA_LOAD_F32(tile_f32_left_transposed, "a", "col", 8u * stride)
+TESSERA_LOAD_F32(tile_f32_right, "b", "row", 8u * stride)
+TESSERA_LOAD_F32(tile_f32_right_transposed, "b", "col", 8u)
+
+#define TESSERA_MULTIPLY_F32(left_type, right_type, orders)                                                          \
+    TESSERA_INLINE void tile_multiply(tile_f32_sum& sum, const left_type& left, const right_type& right) {           \
+        for (int k = 0; k < 2; ++k) {                                                                                \
+            asm volatile("wmma.mma.sync.aligned." orders                                                             \
+                         ".m16n16k8.f32.tf32.tf32.f32 {%0, %1, %2, %3, %4, %5, %6, %7}, "                            \
+                         "{%8, %9, %10, %11}, {%12, %13, %14, %15}, {%0, %1, %2, %3, %4, %5, %6, %7};"               \
+                         : TESSERA_SUM_8(sum.x)                                                                      \
+                         : TESSERA_READ_4(left.x[k]), TESSERA_READ_4(right.x[k]));                                   \
+        }                                                                                                            \
+    }
+TESSERA_MULTIPLY_F32(tile_f32_left, tile_f32_right, "row.row")
+TESSERA_MULTIPLY_F32(tile_f32_left, tile_f32_right_transposed, "row.col")
+TESSERA_MULTIPLY_F32(tile_f32_left_transposed, tile_f32_right, "col.row")
+TESSERA_MULTIPLY_F32(tile_f32_left_transposed, tile_f32_right_transposed, "col.col")
+
+TESSERA_INLINE void tile_store(const tile_f32_sum& tile, float* to, uint stride) {
+    asm volatile("wmma.store.d.sync.aligned.row.m16n16k8.shared.f32 [%0], {%1, %2, %3, %4, %5, %6, %7, %8}, %9;"
+                 :
+                 : "r"(shared_address(to)), "f"(tile.x[0]), "f"(tile.x[1]), "f"(tile.x[2]), "f"(tile.x[3]),
+                   "f"(tile.x[4]), "f"(tile.x[5]), "f"(tile.x[6]), "f"(tile.x[7]), "r"(stride)
+                 : "memory");
 }
 #endif
-

@@ -95,3 +95,71 @@ impl Text {
         Self { change: changes.then(|| Box::new(change)), ..Self::new(binds, text) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn infix(a: &Text, symbol: &str, b: &Text) -> Text {
+        let binds = match symbol {
+            "*" | "/" | "%" => Binds::Product,
+            "+" | "-" => Binds::Sum,
+            "<<" | ">>" => Binds::Shift,
+            "<" | "==" | "!=" => Binds::Compare,
+            "&&" => Binds::And,
+            "||" => Binds::Or,
+            _ => Binds::Bits,
+        };
+        Text::infix(a, symbol, b, binds)
+    }
+
+    /// `a first b` as the left and as the right operand of `second`.
+    fn nested(first: &str, second: &str) -> [String; 2] {
+        let [a, b, c] = ["a", "b", "c"].map(Text::atom);
+        let inner = infix(&a, first, &b);
+        [infix(&inner, second, &c).text, infix(&c, second, &inner).text]
+    }
+
+    #[test]
+    fn parentheses_stand_where_they_are_needed() {
+        assert_eq!(nested("+", "+"), ["a + b + c", "c + (a + b)"]);
+        assert_eq!(nested("-", "-"), ["a - b - c", "c - (a - b)"]);
+        assert_eq!(nested("*", "+"), ["a * b + c", "c + a * b"]);
+        assert_eq!(nested("+", "*"), ["(a + b) * c", "c * (a + b)"]);
+        assert_eq!(nested("/", "%"), ["a / b % c", "c % (a / b)"]);
+        assert_eq!(nested("+", "<"), ["a + b < c", "c < a + b"]);
+        assert_eq!(nested("<", "&&"), ["a < b && c", "c && a < b"]);
+        assert_eq!(nested("==", "!="), ["(a == b) != c", "c != (a == b)"]);
+        assert_eq!(nested("&&", "&&"), ["a && b && c", "c && (a && b)"]);
+    }
+
+    #[test]
+    fn parentheses_stand_where_compilers_ask_for_them() {
+        assert_eq!(nested("+", "<<"), ["(a + b) << c", "c << (a + b)"]);
+        assert_eq!(nested("<<", "+"), ["(a << b) + c", "c + (a << b)"]);
+        assert_eq!(nested("&", "|"), ["(a & b) | c", "c | (a & b)"]);
+        assert_eq!(nested("|", "|"), ["(a | b) | c", "c | (a | b)"]);
+        assert_eq!(nested("&", "=="), ["(a & b) == c", "c == (a & b)"]);
+        assert_eq!(nested("&&", "||"), ["(a && b) || c", "c || (a && b)"]);
+        assert_eq!(nested("||", "&&"), ["(a || b) && c", "c && (a || b)"]);
+    }
+
+    #[test]
+    fn conversions_there_and_back_vanish() {
+        let a = Text::atom("a");
+        assert_eq!(a.clone().int().uint(), a);
+        assert_eq!(a.uint().text, "uint(a)");
+        assert_eq!(Text::atom("3").uint().text, "3u");
+        assert_eq!(Text::new(Binds::Prefix, "-3").uint().text, "uint(-3)");
+    }
+
+    #[test]
+    fn changes_are_told() {
+        let [a, b] = ["a", "b"].map(Text::atom);
+        let product = infix(&b, "*", &b);
+        let change = infix(&a, "+", &product).change.unwrap();
+        assert_eq!(*change, ("a".to_string(), "+= b * b".to_string()));
+        assert_eq!(infix(&a, "<", &b).change, None);
+        assert_eq!(infix(&a, "+", &b).int().change, None);
+    }
+}

@@ -188,12 +188,10 @@ impl<'a> Run<'a> {
                 self.atomic(at, *op, *old, *memory, *index, *value, mask)?;
             }
             Kind::If { condition, then, otherwise } => {
-                for (block, wanted) in [(then, true), (otherwise, false)] {
-                    if block.is_empty() {
-                        continue;
-                    }
-                    let inner = self.mask(mask, *condition, wanted);
-                    if inner.active > 0 {
+                // both before either block, which may use the condition's column again
+                let masks = [self.mask(mask, *condition, true), self.mask(mask, *condition, false)];
+                for (block, inner) in [then, otherwise].into_iter().zip(masks) {
+                    if inner.active > 0 && !block.is_empty() {
                         self.block(block, &inner)?;
                     }
                     self.spare.push(inner.on);

@@ -3,25 +3,25 @@ struct matmul_f16_args {
 };
 
 extern "C" __global__ void __launch_bounds__(64) matmul_f16(
-    const __half* __restrict__ a,
-    const __half* __restrict__ b,
+    const half* __restrict__ a,
+    const half* __restrict__ b,
     float* c,
     matmul_f16_args args)
 {
     const uint thread_index = threadIdx.x;
     const uint simdgroup_index = threadIdx.x / 32u;
-    __shared__ __align__(32) __half left[384];
-    __shared__ __align__(32) __half right[640];
+    __shared__ __align__(32) half left[384];
+    __shared__ __align__(32) half right[640];
     __shared__ __align__(32) float result[640];
     const uint side = simdgroup_index * 16u;  // matrices.rs:26
     tile_f16_sum sum;  // matrices.rs:27
     tile_fill(sum, 0.0f);
     for (uint step_1 = 0u; step_1 < args.len; step_1 += 16u) {  // matrices.rs:28
         for (uint i = thread_index; i < 256u; i += 64u) {  // matrices.rs:29
-            left[i / 16u * 24u + i % 16u] = __float2half_rn(__half2float(a[i / 16u * args.len + step_1 + i % 16u]));  // matrices.rs:30
+            left[i / 16u * 24u + i % 16u] = half_of_float(float_of_half(a[i / 16u * args.len + step_1 + i % 16u]));  // matrices.rs:30
         }
         for (uint i_1 = thread_index; i_1 < 512u; i_1 += 64u) {  // matrices.rs:32
-            right[i_1 / 32u * 40u + i_1 % 32u] = __float2half_rn(__half2float(b[(step_1 + i_1 / 32u) * 32u + i_1 % 32u]));  // matrices.rs:36
+            right[i_1 / 32u * 40u + i_1 % 32u] = half_of_float(float_of_half(b[(step_1 + i_1 / 32u) * 32u + i_1 % 32u]));  // matrices.rs:36
         }
         __syncthreads();  // matrices.rs:39
         tile_f16_left left_1;  // matrices.rs:40

@@ -5,9 +5,9 @@ struct matvec_b4_g32_r2_args {
 
 extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
     const uint* __restrict__ codes,
-    const __half* __restrict__ scales,
-    const __half* __restrict__ biases,
-    const __half* __restrict__ x,
+    const half* __restrict__ scales,
+    const half* __restrict__ biases,
+    const half* __restrict__ x,
     float* y,
     matvec_b4_g32_r2_args args)
 {
@@ -99,7 +99,7 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         dot_1 = fmaf(float((codes_v.w >> 28u) & 15u), x_v_7.w, dot_1);  // matrices.rs:137
         all_1 += x_v_7.w;  // matrices.rs:138
         const uint at = row * (args.columns / 32u) + g;  // matrices.rs:141
-        sums += __half2float(scales[at]) * dot_1 + __half2float(biases[at]) * all_1;  // matrices.rs:142
+        sums += float_of_half(scales[at]) * dot_1 + float_of_half(biases[at]) * all_1;  // matrices.rs:142
         const uint row_1 = min(first + 1u, args.rows - 1u);  // matrices.rs:130
         const uint4 codes_v_1 = *(const uint4*)(codes + (row_1 * (args.columns / 32u) + g) * 4u);  // matrices.rs:131
         float dot_2 = 0.0f;  // matrices.rs:132
@@ -169,7 +169,7 @@ extern "C" __global__ void __launch_bounds__(64) matvec_b4_g32_r2(
         dot_2 = fmaf(float((codes_v_1.w >> 28u) & 15u), x_v_7.w, dot_2);  // matrices.rs:137
         all_2 += x_v_7.w;  // matrices.rs:138
         const uint at_1 = row_1 * (args.columns / 32u) + g;  // matrices.rs:141
-        sums_1 += __half2float(scales[at_1]) * dot_2 + __half2float(biases[at_1]) * all_2;  // matrices.rs:142
+        sums_1 += float_of_half(scales[at_1]) * dot_2 + float_of_half(biases[at_1]) * all_2;  // matrices.rs:142
     }
     const float sum = sum_of_lanes(sums);  // matrices.rs:146
     if (lane_index == 0u && first < args.rows) {  // matrices.rs:147

@@ -4,13 +4,13 @@ struct optional_bias_args {
 
 extern "C" __global__ void __launch_bounds__(32) optional_bias(
     const float* __restrict__ x,
-    const __half* __restrict__ bias,
+    const half* __restrict__ bias,
     float* y,
     optional_bias_args args)
 {
     const uint thread_index = threadIdx.x;
     const uint i = thread_index;  // memory.rs:91
     float value = x[i];  // memory.rs:92
-    value += __half2float(bias[i % args.len]);  // memory.rs:94
+    value += float_of_half(bias[i % args.len]);  // memory.rs:94
     y[i] = value;  // memory.rs:96
 }

@@ -1,11 +1,11 @@
 extern "C" __global__ void __launch_bounds__(32) widths_f16(
-    const __half* __restrict__ x,
-    __half* y)
+    const half* __restrict__ x,
+    half* y)
 {
     const uint thread_index = threadIdx.x;
-    __shared__ __align__(32) __half stage[256];
+    __shared__ __align__(32) half stage[256];
     const uint i = thread_index;  // memory.rs:43
-    y[i] = __float2half_rn(__half2float(x[i]));
+    y[i] = half_of_float(float_of_half(x[i]));
     const float2 x_v = widen_f16x2(*(const uint*)(x + i * 2u));
     *(uint*)(y + i * 2u) = narrow_f16x2(x_v.y, x_v.x);
     const float4 x_v_1 = widen_f16x4(*(const uint2*)(x + i * 4u));
@@ -24,5 +24,5 @@ extern "C" __global__ void __launch_bounds__(32) widths_f16(
     *(uint4*)(y + i * 8u) = join_uint2(narrow_f16x4(stage_v_1.x, stage_v_1.y, stage_v_1.z, stage_v_1.w), narrow_f16x4(stage_v_2.x, stage_v_2.y, stage_v_2.z, stage_v_2.w));
     const uint4 x_bits_1 = *(const uint4*)(x + 8u);
     const float4 x_v_4 = widen_f16x4(make_uint2(x_bits_1.x, x_bits_1.y));
-    y[i] = __float2half_rn(x_v_4.z + x_v_4.x);
+    y[i] = half_of_float(x_v_4.z + x_v_4.x);
 }

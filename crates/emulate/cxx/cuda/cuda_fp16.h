@@ -1,0 +1,2 @@
+// See emu_cuda.h.
+#include "emu_cuda.h"

@@ -1,0 +1,385 @@
+// A threadgroup on one operating-system thread: a fiber for each of its threads, and a rendezvous for each barrier and
+// each operation of a simdgroup. A fiber runs until it must wait; whoever comes last does the work for all.
+//
+// This file is never instrumented: sanitizers see what kernels do, and of the runtime only what fiber.h tells them. Of
+// the C library they see all, therefore lanes' values are copied by loops (which -fno-builtin leaves alone).
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include "fiber.h"
+#include "kernel.h"
+#include "runtime.h"
+
+namespace emu {
+namespace {
+
+enum class Wait : uint8_t { None, Simdgroup, Threadgroup, Done };
+
+const char* const OPERATIONS[] = {
+    "sum of floats", "sum", "max of floats", "max", "max", "min of floats", "min", "min", "prefix sum of floats",
+    "prefix sum", "shuffle", "ballot", "simdgroup barrier", "matrix load or store", "matrix multiplication",
+};
+
+struct Multiplication {
+    float* sum;
+    const float* left;
+    const float* right;
+    const float* addend;
+    uint32_t rows, columns, depth;
+};
+
+struct Thread {
+    Fiber fiber;
+    Wait wait;
+    const void* place;  // where it waits
+    uint32_t value;     // what it brings, and what it gets
+    uint32_t lane;      // the lane it asks
+    const Multiplication* multiplication;
+};
+
+struct Simdgroup {
+    uint32_t ready;  // bits of lanes that can run
+    uint32_t arrived;
+    const void* place;
+    emu_operation operation;
+    uint32_t turn;
+    char order[2];  // objects of release and acquire, used in turn
+};
+
+// The state of the one launch that runs.
+struct {
+    const Launch* launch;
+    const Kernel* kernel;
+    uint32_t group[3];
+    uint32_t threads, current, live;
+    uint32_t ready;  // bits of simdgroups with lanes that can run
+    uint32_t arrived, turn;
+    const void* place;  // of the barrier that is waited at
+    bool entered, failed;
+    char* stacks;
+    Fiber host;
+    Thread thread[MAX_THREADS];
+    Simdgroup simdgroup[MAX_THREADS / LANES];
+    char order[2], ends;
+} g;
+
+Thread& me() { return g.thread[g.current]; }
+Simdgroup& my_simdgroup() { return g.simdgroup[g.current / LANES]; }
+
+void set_ready(uint32_t thread) {
+    g.thread[thread].wait = Wait::None;
+    g.simdgroup[thread / LANES].ready |= 1u << thread % LANES;
+    g.ready |= 1u << thread / LANES;
+}
+
+void set_waiting(Wait wait, const void* place) {
+    me().wait = wait;
+    me().place = place;
+    auto& simdgroup = my_simdgroup();
+    simdgroup.ready &= ~(1u << g.current % LANES);
+    if (!simdgroup.ready) g.ready &= ~(1u << g.current / LANES);
+}
+
+// The next bit of `set` after `bit`, round and round; downwards when the launch runs backward.
+uint32_t next_bit(uint32_t set, uint32_t bit) {
+    if (g.launch->backward) {
+        uint32_t below = set & ((1u << bit) - 1);
+        return 31 - __builtin_clz(below ? below : set);
+    }
+    uint32_t above = set & ~(((2u << bit) - 1));
+    return __builtin_ctz(above ? above : set);
+}
+
+[[noreturn]] void leave() {
+    switch_fiber(me().fiber, g.host, true);
+    __builtin_unreachable();
+}
+
+// What addr2line calls a place; 0 if there is none.
+unsigned long offset(const void* place) {
+    Dl_info info;
+    if (!place || !dladdr(place, &info)) return 0;
+    // A return address is the place after the call.
+    return static_cast<const char*>(place) - static_cast<const char*>(info.dli_fbase) - 1;
+}
+
+// Ends the launch. `other`: a second place that the report speaks of, or null.
+[[noreturn]] void fail(const void* place, const void* other, const char* format, auto... values) {
+    g.failed = true;
+    const auto* group = g.group;
+    size_t room = g.launch->report_bytes;
+    int used = snprintf(g.launch->report, room, "%u %u %u %lx %lx ", group[0], group[1], group[2], offset(place),
+                        offset(other));
+    if (used > 0 && size_t(used) < room) snprintf(g.launch->report + used, room - used, format, values...);
+    leave();
+}
+
+// Nobody can run. Tells where the first thread waits, and the first that is elsewhere.
+[[noreturn]] void deadlock() {
+    const char* const waits[] = {"runs", "waits for its simdgroup", "waits for its threadgroup", "has ended"};
+    auto same = [](const Thread& a, const Thread& b) { return a.wait == b.wait && a.place == b.place; };
+    uint32_t one = 0;
+    while (g.thread[one].wait == Wait::Done) one++;
+    const Thread& a = g.thread[one];
+    // Of a simdgroup that waits, a lane of its own.
+    uint32_t other = a.wait == Wait::Simdgroup ? one / LANES * LANES : 0;
+    while (other < g.threads && same(a, g.thread[other])) other++;
+    const Thread& b = g.thread[other];
+    fail(a.place, b.place, "thread %u %s, but thread %u %s", one, waits[int(a.wait)], other, waits[int(b.wait)]);
+}
+
+// Runs another thread; comes back when this one can run.
+void run_another(bool ends = false) {
+    if (!g.ready) deadlock();
+    uint32_t simdgroup = g.current / LANES, lane = g.current % LANES;
+    if (!g.simdgroup[simdgroup].ready) {
+        simdgroup = next_bit(g.ready, simdgroup);
+        lane = g.launch->backward ? 0 : LANES - 1;
+    }
+    uint32_t next = simdgroup * LANES + next_bit(g.simdgroup[simdgroup].ready, lane);
+    Fiber& from = me().fiber;
+    g.current = next;
+    switch_fiber(from, me().fiber, ends);
+}
+
+float as_float(uint32_t bits) { return __builtin_bit_cast(float, bits); }
+uint32_t as_bits(float value) { return __builtin_bit_cast(uint32_t, value); }
+
+// Halves the distances: 16, 8, 4, 2, 1. The result is every lane's.
+template <class F>
+void reduce(Thread* lane, F combine) {
+    uint32_t part[LANES];
+    for (uint32_t i = 0; i < LANES; i++) part[i] = lane[i].value;
+    for (uint32_t distance = LANES / 2; distance; distance /= 2)
+        for (uint32_t i = 0; i < distance; i++) part[i] = combine(part[i], part[i + distance]);
+    for (uint32_t i = 0; i < LANES; i++) lane[i].value = part[0];
+}
+
+template <class F>
+void reduce_floats(Thread* lane, F combine) {
+    reduce(lane, [=](uint32_t a, uint32_t b) { return as_bits(combine(as_float(a), as_float(b))); });
+}
+
+void prefix_floats(Thread* lane) {
+    float sum = 0;
+    for (uint32_t i = 0; i < LANES; i++) {
+        float value = as_float(lane[i].value);
+        lane[i].value = as_bits(sum);
+        sum += value;
+    }
+}
+
+void prefix_ints(Thread* lane) {
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < LANES; i++) {
+        uint32_t value = lane[i].value;
+        lane[i].value = sum;
+        sum += value;
+    }
+}
+
+void shuffle(Thread* lane) {
+    uint32_t value[LANES];
+    for (uint32_t i = 0; i < LANES; i++) value[i] = lane[i].value;
+    for (uint32_t i = 0; i < LANES; i++) {
+        if (lane[i].lane >= LANES) fail(lane[i].place, nullptr, "lane %u asks lane %u", i, lane[i].lane);
+        lane[i].value = value[lane[i].lane];
+    }
+}
+
+void ballot(Thread* lane) {
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < LANES; i++) bits |= uint32_t(lane[i].value != 0) << i;
+    for (uint32_t i = 0; i < LANES; i++) lane[i].value = bits;
+}
+
+void multiply(Thread* lane) {
+    const Multiplication m = *lane[0].multiplication;
+    constexpr uint32_t MOST = 16 * 16;
+    float left[MOST], right[MOST], sum[MOST];
+    auto gather = [&](float* to, uint32_t count, auto part) {
+        uint32_t share = count / LANES;
+        for (uint32_t i = 0; i < count; i++) to[i] = part(*lane[i / share].multiplication)[i % share];
+    };
+    gather(left, m.rows * m.depth, [](auto& m) { return m.left; });
+    gather(right, m.depth * m.columns, [](auto& m) { return m.right; });
+    gather(sum, m.rows * m.columns, [](auto& m) { return m.addend; });
+    for (uint32_t r = 0; r < m.rows; r++)
+        for (uint32_t d = 0; d < m.depth; d++)
+            for (uint32_t c = 0; c < m.columns; c++)
+                sum[r * m.columns + c] += left[r * m.depth + d] * right[d * m.columns + c];
+    uint32_t share = m.rows * m.columns / LANES;
+    for (uint32_t i = 0; i < m.rows * m.columns; i++) lane[i / share].multiplication->sum[i % share] = sum[i];
+}
+
+void combine(emu_operation operation, Thread* lane) {
+    auto larger = [](auto a, auto b) { return a > b ? a : b; };
+    auto smaller = [](auto a, auto b) { return a < b ? a : b; };
+    switch (operation) {
+        case emu_sum_float: return reduce_floats(lane, [](float a, float b) { return a + b; });
+        case emu_max_float: return reduce_floats(lane, [](float a, float b) { return fmaxf(a, b); });
+        case emu_min_float: return reduce_floats(lane, [](float a, float b) { return fminf(a, b); });
+        case emu_sum_int: return reduce(lane, [](uint32_t a, uint32_t b) { return a + b; });
+        case emu_max_uint: return reduce(lane, larger);
+        case emu_min_uint: return reduce(lane, smaller);
+        case emu_max_int: return reduce(lane, [=](int32_t a, int32_t b) { return larger(a, b); });
+        case emu_min_int: return reduce(lane, [=](int32_t a, int32_t b) { return smaller(a, b); });
+        case emu_prefix_float: return prefix_floats(lane);
+        case emu_prefix_int: return prefix_ints(lane);
+        case emu_shuffle: return shuffle(lane);
+        case emu_ballot: return ballot(lane);
+        case emu_matrix_multiply: return multiply(lane);
+        case emu_order:
+        case emu_matrix_move: return;
+    }
+}
+
+void meet(emu_operation operation, const void* place) {
+    auto& simdgroup = my_simdgroup();
+    if (!simdgroup.arrived) {
+        simdgroup.operation = operation;
+        simdgroup.place = place;
+    } else if (simdgroup.place != place || simdgroup.operation != operation) {
+        fail(place, simdgroup.place, "thread %u comes to a %s, but other lanes wait in a %s", g.current,
+             OPERATIONS[operation], OPERATIONS[simdgroup.operation]);
+    }
+    set_waiting(Wait::Simdgroup, place);
+    void* order = operation == emu_order ? &simdgroup.order[simdgroup.turn & 1] : nullptr;
+    if (order) release(order);
+    if (++simdgroup.arrived < LANES) {
+        run_another();
+    } else {
+        simdgroup.arrived = 0;
+        simdgroup.turn += operation == emu_order;
+        uint32_t first = g.current / LANES * LANES;
+        combine(operation, &g.thread[first]);
+        for (uint32_t lane = 0; lane < LANES; lane++) set_ready(first + lane);
+    }
+    if (order) acquire(order);
+}
+
+void entry() {
+    begin(g.entered ? nullptr : &g.host);
+    g.entered = true;
+    acquire(&g.ends);
+    g.kernel->run();
+    set_waiting(Wait::Done, nullptr);
+    release(&g.ends);
+    if (--g.live == 0) leave();
+    run_another(true);
+    __builtin_unreachable();
+}
+
+void run_group() {
+    for (uint32_t i = 0; i < g.kernel->arrays; i++) {
+        // Floats that are not numbers, and numbers that are no index.
+        memset(g.kernel->addresses[i], 0xff, g.kernel->bytes[i]);
+    }
+    memset(g.simdgroup, 0, sizeof g.simdgroup);
+    g.live = g.threads;
+    g.ready = g.arrived = 0;
+    g.entered = false;
+    for (uint32_t i = 0; i < g.threads; i++) {
+        prepare(g.thread[i].fiber, g.stacks + i * (STACK_BYTES + GUARD_BYTES) + GUARD_BYTES, entry);
+        set_ready(i);
+    }
+    release(&g.ends);
+    g.current = g.launch->backward ? g.threads - 1 : 0;
+    switch_fiber(g.host, me().fiber, false);
+    acquire(&g.ends);
+    for (uint32_t i = 0; i < g.threads; i++) destroy(g.thread[i].fiber);
+}
+
+constexpr size_t STACKS_BYTES = (STACK_BYTES + GUARD_BYTES) * MAX_THREADS;
+
+bool make_stacks() {
+    if (g.stacks) return true;
+    size_t each = STACK_BYTES + GUARD_BYTES;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* stacks = mmap(nullptr, STACKS_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (stacks == MAP_FAILED) return false;
+    g.stacks = static_cast<char*>(stacks);
+    for (uint32_t i = 0; i < MAX_THREADS; i++) mprotect(g.stacks + i * each, GUARD_BYTES, PROT_NONE);
+    return true;
+}
+
+__attribute__((destructor)) void free_stacks() {
+    if (g.stacks) munmap(g.stacks, STACKS_BYTES);
+}
+
+}  // namespace
+}  // namespace emu
+
+using namespace emu;
+
+extern "C" {
+
+unsigned long emu_buffer(unsigned index) { return reinterpret_cast<unsigned long>(g.launch->buffers[index]); }
+unsigned long emu_arguments() { return reinterpret_cast<unsigned long>(g.launch->arguments); }
+unsigned emu_group(unsigned axis) { return g.group[axis]; }
+unsigned emu_thread() { return g.current; }
+
+void emu_barrier() {
+    const void* place = __builtin_return_address(0);
+    if (!g.arrived) g.place = place;
+    if (g.place != place) {
+        fail(place, g.place, "thread %u comes to a barrier, but others wait at another", g.current);
+    }
+    set_waiting(Wait::Threadgroup, place);
+    void* order = &g.order[g.turn & 1];
+    release(order);
+    if (++g.arrived < g.threads) {
+        run_another();
+    } else {
+        g.arrived = 0;
+        g.turn++;
+        for (uint32_t i = 0; i < g.threads; i++) set_ready(i);
+    }
+    acquire(order);
+}
+
+void emu_simdgroup_barrier() { meet(emu_order, __builtin_return_address(0)); }
+
+void emu_meet(emu_operation operation) { meet(operation, __builtin_return_address(0)); }
+
+unsigned emu_combine(emu_operation operation, unsigned value, unsigned lane) {
+    me().value = value;
+    me().lane = lane;
+    meet(operation, __builtin_return_address(0));
+    return me().value;
+}
+
+void emu_multiply(float* sum, const float* left, const float* right, const float* addend, unsigned rows,
+                   unsigned columns, unsigned depth) {
+    Multiplication mine = {sum, left, right, addend, rows, columns, depth};
+    me().multiplication = &mine;
+    meet(emu_matrix_multiply, __builtin_return_address(0));
+}
+
+int emu_launch(const Launch* launch) {
+    g.launch = launch;
+    g.kernel = &KERNELS[launch->kernel];
+    g.threads = g.kernel->threads;
+    g.failed = false;
+    g.group[0] = g.group[1] = g.group[2] = 0;
+    if (!make_stacks()) {
+        snprintf(launch->report, launch->report_bytes, "0 0 0 0 0 no memory for the stacks of %u threads", MAX_THREADS);
+        return 1;
+    }
+    adopt(g.host);
+    const uint32_t* grid = launch->grid;
+    uint64_t groups = uint64_t(grid[0]) * grid[1] * grid[2];
+    for (uint64_t i = 0; i < groups && !g.failed; i++) {
+        uint64_t at = launch->backward ? groups - 1 - i : i;
+        g.group[0] = at % grid[0];
+        g.group[1] = at / grid[0] % grid[1];
+        g.group[2] = at / grid[0] / grid[1];
+        run_group();
+    }
+    return g.failed;
+}
+}

@@ -1,0 +1,135 @@
+//! Compiled kernels in a process of their own, where a sanitizer watches.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use crate::{
+    Language, Sanitizer,
+    error::{Error, Finding, io, source_line},
+    symbols,
+};
+
+/// What cxx/driver.cpp ends with if threads did not meet.
+const FAILED: i32 = 3;
+
+/// How a launch in another process ended.
+pub(crate) enum Ending {
+    /// The buffers are filled.
+    Well,
+    /// What the runtime reports.
+    Failed(String),
+    /// What the sanitizer reports.
+    Found(Finding),
+}
+
+/// A program that runs kernels.
+pub(crate) struct Process {
+    pub language: Language,
+    pub program: PathBuf,
+    pub sanitizer: Sanitizer,
+}
+
+impl Process {
+    /// Runs a kernel; see driver.cpp for the files.
+    pub fn launch(
+        &self,
+        text: &str,
+        kernel: u32,
+        grid: [u32; 3],
+        backward: bool,
+        arguments: &[u32],
+        buffers: &mut [&mut [u8]],
+    ) -> Result<Ending, Error> {
+        let folder = crate::compile::folder()?;
+        let (launch, filled) = (folder.path().join("launch"), folder.path().join("buffers"));
+        fs::write(&launch, describe(kernel, grid, backward, arguments, buffers))
+            .map_err(io(&launch))?;
+        let output = self.run(&launch, &filled)?;
+        let report = String::from_utf8_lossy(&output.stderr).into_owned();
+        match output.status.code() {
+            Some(0) => {
+                let bytes = fs::read(&filled).map_err(io(&filled))?;
+                let mut rest = bytes.as_slice();
+                for buffer in buffers {
+                    let (data, after) = rest.split_at_checked(buffer.len()).unwrap_or_default();
+                    if data.len() != buffer.len() {
+                        let messages = "it wrote fewer bytes than the buffers have".to_owned();
+                        return Err(Error::Tool { what: "running the kernels", messages });
+                    }
+                    buffer.copy_from_slice(data);
+                    rest = after;
+                }
+                Ok(Ending::Well)
+            }
+            Some(FAILED) => {
+                Ok(Ending::Failed(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+            }
+            _ => match self.finding(text, &report) {
+                Some(finding) => Ok(Ending::Found(finding)),
+                None => {
+                    let messages = format!("{}\n{report}", output.status);
+                    Err(Error::Tool { what: "running the kernels", messages })
+                }
+            },
+        }
+    }
+
+    fn run(&self, launch: &Path, filled: &Path) -> Result<Output, Error> {
+        let mut command = Command::new(&self.program);
+        command.arg(launch).arg(filled);
+        match self.sanitizer {
+            Sanitizer::Thread => command.env("TSAN_OPTIONS", "halt_on_error=1:symbolize=0"),
+            _ => command
+                .env("ASAN_OPTIONS", "detect_leaks=0:detect_stack_use_after_return=0:symbolize=0"),
+        };
+        command.output().map_err(io(&self.program))
+    }
+
+    /// What a sanitizer found, if the report is one's.
+    fn finding(&self, text: &str, report: &str) -> Option<Finding> {
+        let after = |mark: &str| report.split_once(mark).and_then(|(_, rest)| rest.lines().next());
+        let kind = after("WARNING: ThreadSanitizer: ").and_then(|line| line.split(" (pid").next());
+        let kind = kind.or_else(|| after("ERROR: AddressSanitizer: ")?.split(' ').next());
+        let kind = kind.or_else(|| after("runtime error: "))?.trim().to_owned();
+        // Lines stand in the report itself, or places in the program do: `(folder/kernels+0x1234)`.
+        let file = self.language.file();
+        let mut numbers = symbols::mentioned(report, file);
+        for place in report.split("kernels+0x").skip(1) {
+            let digits = place.split(|c: char| !c.is_ascii_hexdigit()).next().unwrap_or_default();
+            let offset = u64::from_str_radix(digits, 16).unwrap_or(0);
+            numbers.extend(symbols::line(&self.program, offset, file));
+        }
+        let mut lines: Vec<(u32, String)> = Vec::new();
+        for line in numbers {
+            if lines.iter().all(|&(known, _)| known != line) {
+                lines.push((line, source_line(text, line)));
+            }
+        }
+        Some(Finding { kind, lines, report: report.to_owned() })
+    }
+}
+
+/// A launch as driver.cpp reads it.
+fn describe(
+    kernel: u32,
+    grid: [u32; 3],
+    backward: bool,
+    arguments: &[u32],
+    buffers: &[&mut [u8]],
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut numbers = vec![kernel];
+    numbers.extend(grid);
+    numbers.extend([backward.into(), arguments.len() as u32]);
+    numbers.extend(arguments);
+    numbers.push(buffers.len() as u32);
+    numbers.iter().for_each(|number: &u32| bytes.extend(number.to_ne_bytes()));
+    for buffer in buffers {
+        bytes.extend((buffer.len() as u64).to_ne_bytes());
+        bytes.extend(buffer.iter());
+    }
+    bytes
+}

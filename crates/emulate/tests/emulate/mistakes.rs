@@ -1,0 +1,136 @@
+//! Mistakes in kernels are found: by a wrong number, by the runtime, or by a sanitizer.
+
+use tessera_emulate::{
+    Error, Finding, Language, Library, Order, Sanitizer,
+    mutate::{self, Mistake, Mutant},
+};
+
+use crate::kernels::{self, Case};
+
+/// Who finds a mistake, the cheapest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum By {
+    /// A result is wrong.
+    Numbers,
+    /// The runtime: threads do not meet, or a write falls beside a buffer.
+    Runtime,
+    /// The address sanitizer.
+    Address,
+    /// The thread sanitizer.
+    Thread,
+    /// Nobody.
+    Nobody,
+}
+
+/// A case with a mistake, under a name of its own.
+fn wrong(case: &Case, mutant: &Mutant, number: usize) -> Case {
+    let mut program = mutant.program.clone();
+    program.name = format!("{}_{number}", program.name);
+    case.of(program)
+}
+
+/// The three libraries of a language, each with all the kernels: a compilation costs more than a launch.
+struct Libraries([Library; 3]);
+
+impl Libraries {
+    fn new(language: Language, cases: &[Case]) -> Self {
+        let programs: Vec<_> = cases.iter().map(|case| case.program.clone()).collect();
+        let sanitizers = [Sanitizer::None, Sanitizer::Address, Sanitizer::Thread];
+        Self(sanitizers.map(|sanitizer| Library::build(language, &programs, sanitizer).unwrap()))
+    }
+
+    /// Who finds what is wrong with a case, and what a sanitizer says.
+    fn judge(&self, case: &Case) -> (By, Option<Finding>) {
+        for (library, sanitizer) in self.0.iter().zip([By::Runtime, By::Address, By::Thread]) {
+            for order in [Order::Forward, Order::Backward] {
+                match case.launch(library, order) {
+                    Ok(None) => {}
+                    Ok(Some(_)) => return (By::Numbers, None),
+                    Err(Error::Divergent { .. } | Error::Outside { .. }) => {
+                        return (By::Runtime, None);
+                    }
+                    Err(Error::Found { finding, .. }) => return (sanitizer, Some(finding)),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        (By::Nobody, None)
+    }
+}
+
+#[test]
+fn seeded_mistakes_are_found() {
+    let (norm, matmul) = (kernels::norm(2, 200), kernels::matmul(33, 47, 40));
+    let (histogram, prefix) = (kernels::histogram(700), kernels::prefix(300));
+    let matvec = kernels::matvec(64, 5, 320);
+    // Which mistake, at which of its places, and who finds it.
+    let seeds = [
+        (&norm, Mistake::NoBarrier, 0, By::Numbers),
+        (&norm, Mistake::NoBarrier, 1, By::Numbers),
+        (&norm, Mistake::NarrowBarrier, 1, By::Numbers),
+        (&norm, Mistake::LongerLoop, 0, By::Numbers),
+        (&norm, Mistake::SwappedIndices, 0, By::Numbers),
+        (&norm, Mistake::NoCheck, 0, By::Thread),
+        (&matvec, Mistake::NoCheck, 0, By::Runtime),
+        (&matvec, Mistake::NoCheck, 1, By::Thread),
+        (&matvec, Mistake::OneTooMany, 0, By::Runtime),
+        (&matmul, Mistake::NoBarrier, 0, By::Numbers),
+        (&matmul, Mistake::NoBarrier, 1, By::Numbers),
+        (&matmul, Mistake::NoBarrier, 2, By::Numbers),
+        (&matmul, Mistake::NoCheck, 0, By::Address),
+        (&matmul, Mistake::SwappedIndices, 0, By::Numbers),
+        (&histogram, Mistake::NoBarrier, 0, By::Numbers),
+        (&histogram, Mistake::NoBarrier, 1, By::Numbers),
+        (&histogram, Mistake::LongerLoop, 1, By::Numbers),
+        (&prefix, Mistake::NoBarrier, 0, By::Numbers),
+        (&prefix, Mistake::NoCheck, 0, By::Numbers),
+        (&prefix, Mistake::OneTooMany, 0, By::Numbers),
+    ];
+    let mutants: Vec<_> = seeds
+        .iter()
+        .map(|&(case, mistake, nth, _)| mutate::make(&case.program, mistake, nth).unwrap())
+        .collect();
+    let numbered = seeds.iter().zip(&mutants).enumerate();
+    let cases: Vec<_> = numbered.map(|(i, (seed, mutant))| wrong(seed.0, mutant, i)).collect();
+    let mut failures = Vec::new();
+    for language in [Language::Metal, Language::Cuda] {
+        let libraries = Libraries::new(language, &cases);
+        for ((case, mutant), &(.., expected)) in cases.iter().zip(&mutants).zip(&seeds) {
+            let (by, finding) = libraries.judge(case);
+            let what =
+                format!("{language} {} {:?} at {}", case.program.name, mutant.mistake, mutant.at);
+            if by != expected {
+                failures.push(format!("{what}: found by {by:?}, not {expected:?}"));
+            }
+            if let Some(finding) = finding
+                && finding.lines.is_empty()
+            {
+                failures.push(format!("{what}: no line in {}", finding.report));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// `cargo test -p tessera-emulate --test emulate -- --ignored --nocapture survey`
+#[test]
+#[ignore = "makes every mistake there is, and prints who finds it"]
+fn survey() {
+    let cases = [
+        kernels::norm(2, 200),
+        kernels::matvec(64, 5, 320),
+        kernels::matmul(33, 47, 40),
+        kernels::histogram(700),
+        kernels::prefix(300),
+    ];
+    for case in cases {
+        let mutants: Vec<_> = mutate::mutants(&case.program).collect();
+        let numbered = mutants.iter().enumerate();
+        let wrong: Vec<_> = numbered.map(|(i, mutant)| wrong(&case, mutant, i)).collect();
+        let libraries = Libraries::new(Language::Metal, &wrong);
+        for (mutant, case) in mutants.iter().zip(&wrong) {
+            let (by, _) = libraries.judge(case);
+            println!("{} {:?} {} {by:?}", case.program.name, mutant.mistake, mutant.at);
+        }
+    }
+}

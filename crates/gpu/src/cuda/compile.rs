@@ -1,0 +1,169 @@
+//! From programs to what the device runs: looked up, else compiled, a kernel by itself, several at once.
+//!
+//! Kernels are compiled one by one because they are kept one by one: models share them, and what a source costs besides its
+//! kernel is small, as the prelude has no headers.
+
+use std::{
+    num::NonZero,
+    path::PathBuf,
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use tessera_tile::{Program, print};
+
+use super::{
+    cache::{Cache, Digest},
+    nvrtc::{Compiled, Form, Nvrtc},
+};
+use crate::device::DeviceError;
+
+/// A compute capability: `(9, 0)`.
+pub type Capability = (u32, u32);
+
+/// Compiles for one kind of device.
+#[derive(Debug)]
+pub struct Compiler {
+    capability: Capability,
+    library: Option<PathBuf>,
+    /// Loaded when the first kernel is asked for.
+    nvrtc: OnceLock<Result<Nvrtc, String>>,
+    /// Folders that are looked into, and the cache, which is written too.
+    ready: Vec<Cache>,
+    cache: Option<Cache>,
+    compiled: AtomicU64,
+}
+
+/// The whole source of a kernel.
+pub fn source(program: &Program) -> String {
+    [print::cuda_prelude(), "\n", &print::cuda(program)].concat()
+}
+
+/// The options that make a cubin for a capability. From 9.0 on the instructions that only this architecture has are
+/// allowed: `sm_90a`.
+pub fn architecture((major, minor): Capability) -> String {
+    let own = if major >= 9 { "a" } else { "" };
+    format!("--gpu-architecture=sm_{major}{minor}{own}")
+}
+
+impl Compiler {
+    /// For devices of a capability. `library` is NVRTC's, else it is looked for; `ready` are folders of kernels that were
+    /// compiled before, in the cache's form.
+    pub fn new(
+        capability: Capability,
+        library: Option<PathBuf>,
+        ready: Vec<PathBuf>,
+        cache: Option<Cache>,
+    ) -> Self {
+        let ready = ready.into_iter().map(|folder| Cache::new(folder, u64::MAX)).collect();
+        let (nvrtc, compiled) = (OnceLock::new(), AtomicU64::new(0));
+        Self { capability, library, nvrtc, ready, cache, compiled }
+    }
+
+    /// How many kernels were compiled from source.
+    pub fn compiled(&self) -> u64 {
+        self.compiled.load(Relaxed)
+    }
+
+    fn nvrtc(&self) -> Result<&Nvrtc, &String> {
+        self.nvrtc.get_or_init(|| Nvrtc::open(self.library.as_deref())).as_ref()
+    }
+
+    /// The images of programs, in order.
+    pub fn images(&self, programs: &[Program]) -> Result<Vec<Vec<u8>>, DeviceError> {
+        let next = AtomicUsize::new(0);
+        let images = Mutex::new(vec![None; programs.len()]);
+        let failed = Mutex::new(None);
+        let work = || {
+            while let Some((i, program)) =
+                Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, programs.get(i)?)))
+            {
+                match self.image(program) {
+                    Ok(image) => lock(&images)[i] = Some(image),
+                    Err(error) => {
+                        lock(&failed).get_or_insert(error);
+                        next.store(programs.len(), Relaxed);
+                    }
+                }
+            }
+        };
+        let before = self.compiled();
+        let workers = thread::available_parallelism().map_or(1, NonZero::get).min(programs.len());
+        thread::scope(|scope| {
+            (1..workers).for_each(|_| {
+                scope.spawn(work);
+            });
+            work();
+        });
+        if let (Some(cache), true) = (&self.cache, self.compiled() > before) {
+            cache.trim();
+        }
+        match failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+            Some(error) => Err(error),
+            None => Ok(lock(&images).drain(..).flatten().collect()),
+        }
+    }
+
+    /// The image of a program.
+    fn image(&self, program: &Program) -> Result<Vec<u8>, DeviceError> {
+        let source = source(program);
+        let target = architecture(self.capability);
+        let parts =
+            [source.as_str(), &target].into_iter().chain(print::CUDA_OPTIONS.iter().copied());
+        let key = Digest::of(parts.map(str::as_bytes));
+        // where there is no compiler, a kernel of any version will do
+        let version = self.nvrtc().ok().map(Nvrtc::version);
+        let found = self.ready.iter().find_map(|ready| ready.get(key, None));
+        let found = found.or_else(|| self.cache.as_ref()?.get(key, version));
+        if let Some(image) = found {
+            return Ok(image);
+        }
+        let nvrtc = self.nvrtc().map_err(|why| DeviceError::Absent {
+            device: "cuda",
+            why: format!(
+                "its kernels have to be compiled, and NVRTC is missing ({why}); install CUDA's NVRTC (the Python \
+                 package nvidia-cuda-nvrtc has it too) where the system looks for libraries"
+            ),
+        })?;
+        let compiled = self
+            .compile(nvrtc, &source, &program.name)
+            .map_err(|why| DeviceError::Build { kernel: program.name.clone(), why })?;
+        self.compiled.fetch_add(1, Relaxed);
+        if let Some(cache) = &self.cache {
+            cache.put(key, nvrtc.version(), &compiled.image);
+        }
+        Ok(compiled.image)
+    }
+
+    fn compile(&self, nvrtc: &Nvrtc, source: &str, name: &str) -> Result<Compiled, String> {
+        let own = number(self.capability);
+        let (form, target) = match nvrtc.architectures() {
+            known if known.contains(&own) => (Form::Cubin, architecture(self.capability)),
+            // a device newer than the compiler: the driver does the last step
+            known => match known.iter().filter(|&&it| it < own).max() {
+                Some(older) => (Form::Ptx, format!("--gpu-architecture=compute_{older}")),
+                None => {
+                    let (major, minor) = nvrtc.version();
+                    return Err(format!(
+                        "NVRTC {major}.{minor} no longer compiles for compute capability {own}; install an older one"
+                    ));
+                }
+            },
+        };
+        let options: Vec<&str> =
+            [target.as_str()].into_iter().chain(print::CUDA_OPTIONS.iter().copied()).collect();
+        nvrtc.compile(source, &format!("{name}.cu"), form, &options)
+    }
+}
+
+/// As NVRTC counts: 90 is 9.0.
+fn number((major, minor): Capability) -> i32 {
+    i32::try_from(major * 10 + minor).unwrap_or(i32::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

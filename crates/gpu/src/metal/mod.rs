@@ -1,0 +1,228 @@
+//! Apple's GPUs, through Metal.
+//!
+//! A step is one command buffer with one compute encoder, whose dispatches run side by side between barriers; it is
+//! committed once and awaited once. Memory is shared by the CPU and the GPU, so what is uploaded is in its place before
+//! the step is committed, and what is downloaded is read where it lies.
+//!
+//! Kernels come as text ([`print::metal`](tessera_tile::print::metal)). Metal compiles a text in two stages: to Apple's
+//! intermediate code, which the system keeps in a cache of its own, and from there to machine code, which is most of the
+//! work and which [`archive`] keeps on disk, so that a model's second start does none of it.
+//!
+//! Needs a GPU of Apple's own, of the family 7 (M1) or newer, and macOS 13.
+//!
+//! Buffers are bound one by one, which makes them resident too: there are no argument buffers, no indirect commands and
+//! no residency sets. Each buffer is kept alive by the command buffers that use it.
+//!
+//! Weights could lie in a mapped file itself (`newBufferWithBytesNoCopy`) if it held planes as kernels read them, in order,
+//! and began at a page: today's files hold other layouts, so they are laid out anew, into buffers from
+//! [`Device::allocate`].
+
+mod archive;
+mod buffer;
+mod commands;
+mod library;
+mod pipeline;
+
+use std::path::{Path, PathBuf};
+
+use objc2::{
+    rc::{Retained, autoreleasepool},
+    runtime::ProtocolObject,
+};
+use objc2_foundation::{
+    NSError, NSFileManager, NSSearchPathDirectory, NSSearchPathDomainMask, NSString,
+};
+use objc2_metal::{
+    MTLCommandQueue, MTLCreateSystemDefaultDevice, MTLDevice, MTLGPUFamily, MTLResourceOptions,
+};
+use tessera_tile::Program;
+
+use crate::device::{Bound, Device, DeviceError};
+use archive::Archive;
+pub use buffer::Buffer;
+pub use commands::{Commands, Pending};
+pub use pipeline::Pipeline;
+
+// a program without windows has no default device unless it is linked to this
+#[cfg_attr(target_vendor = "apple", link(name = "CoreGraphics", kind = "framework"))]
+unsafe extern "C" {}
+
+/// A GPU of this Mac.
+#[derive(Debug)]
+pub struct Metal {
+    device: Retained<ProtocolObject<dyn MTLDevice>>,
+    queue: Retained<ProtocolObject<dyn MTLCommandQueue>>,
+    cache: Option<PathBuf>,
+    cache_problem: Option<String>,
+    compiled: u64,
+}
+
+impl Metal {
+    /// Opens the default GPU. Machine code is kept in the folder `cache`, which is made when something is put there.
+    pub fn open(cache: Option<&Path>) -> Result<Self, DeviceError> {
+        autoreleasepool(|_| {
+            let absent = |why: &str| DeviceError::Absent { device: "metal", why: why.into() };
+            let device =
+                MTLCreateSystemDefaultDevice().ok_or_else(|| absent("Metal finds none"))?;
+            if !device.supportsFamily(MTLGPUFamily::Apple7) {
+                let name = device.name();
+                return Err(absent(&format!("{name} is older than Apple's GPUs of family 7 (M1)")));
+            }
+            let queue = device.newCommandQueue().ok_or_else(|| absent("it has no queue left"))?;
+            let cache = cache.map(Path::to_path_buf);
+            Ok(Self { device, queue, cache, cache_problem: None, compiled: 0 })
+        })
+    }
+
+    /// What kept the machine code of the kernels built last from being found on disk or put there. All works without;
+    /// only the next start takes longer.
+    pub fn cache_problem(&self) -> Option<&str> {
+        self.cache_problem.as_deref()
+    }
+
+    fn build_all(&mut self, programs: &[Program]) -> Result<Vec<Pipeline>, DeviceError> {
+        let text = library::text(programs);
+        let library = library::compile(&self.device, &text)
+            .map_err(|error| library::blame(&self.device, programs, &error))?;
+        self.cache_problem = None;
+        let mut archive = match &self.cache {
+            None => None,
+            Some(folder) => match Archive::open(&self.device, folder, &text) {
+                Ok(archive) => Some(archive),
+                Err(problem) => {
+                    self.cache_problem = Some(problem);
+                    None
+                }
+            },
+        };
+        let mut pipelines = Vec::with_capacity(programs.len());
+        for program in programs {
+            let (pipeline, compiled) =
+                Pipeline::new(&self.device, &library, program, archive.as_mut())?;
+            self.compiled += u64::from(compiled);
+            pipelines.push(pipeline);
+        }
+        if let Some(archive) = archive {
+            self.cache_problem = archive.save().err();
+        }
+        Ok(pipelines)
+    }
+}
+
+/// Where this user's caches are: `~/Library/Caches`, or an application's own folder within its sandbox.
+pub fn user_cache() -> Option<PathBuf> {
+    autoreleasepool(|_| {
+        let files = NSFileManager::defaultManager();
+        let folders = files.URLsForDirectory_inDomains(
+            NSSearchPathDirectory::CachesDirectory,
+            NSSearchPathDomainMask::UserDomainMask,
+        );
+        let folder = folders.firstObject()?.path()?.to_string();
+        Some(Path::new(&folder).join("tessera/metal"))
+    })
+}
+
+/// What an error of Apple's says, with its domain and number.
+fn explain(error: &NSError) -> String {
+    format!("{} ({} {})", error.localizedDescription(), error.domain(), error.code())
+}
+
+fn ns(text: &str) -> Retained<NSString> {
+    NSString::from_str(text)
+}
+
+impl Device for Metal {
+    type Buffer = Buffer;
+    type Pipeline = Pipeline;
+    type Commands = Commands;
+    type Pending = Pending;
+
+    fn name(&self) -> &'static str {
+        "metal"
+    }
+
+    fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Buffer, DeviceError> {
+        // Metal makes no buffers of nothing, and clears those it makes
+        let room = bytes.max(16);
+        let options = MTLResourceOptions::StorageModeShared;
+        let made = (room <= self.device.maxBufferLength())
+            .then(|| autoreleasepool(|_| self.device.newBufferWithLength_options(room, options)));
+        made.flatten().map(Buffer::new).ok_or(DeviceError::Memory { bytes, what })
+    }
+
+    fn write(&mut self, to: &mut Buffer, offset: usize, bytes: &[u8]) -> Result<(), DeviceError> {
+        to.write(offset, bytes)
+    }
+
+    fn read(&self, from: &Buffer, offset: usize, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        from.read(offset, bytes)
+    }
+
+    fn copy(
+        &mut self,
+        from: (&Buffer, usize),
+        to: (&mut Buffer, usize),
+        bytes: usize,
+    ) -> Result<(), DeviceError> {
+        to.0.copy(to.1, from.0, from.1, bytes)
+    }
+
+    fn build(&mut self, programs: &[Program]) -> Result<Vec<Pipeline>, DeviceError> {
+        match programs {
+            [] => Ok(Vec::new()),
+            _ => autoreleasepool(|_| self.build_all(programs)),
+        }
+    }
+
+    /// Kernels whose machine code was not found on disk.
+    fn compiled(&self) -> u64 {
+        self.compiled
+    }
+
+    fn begin(&mut self) -> Result<Commands, DeviceError> {
+        Commands::begin(&self.queue)
+    }
+
+    fn upload(
+        &mut self,
+        commands: &mut Commands,
+        to: &mut Buffer,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        commands.before_launches()?;
+        to.write(offset, bytes)
+    }
+
+    fn dispatch(
+        &mut self,
+        commands: &mut Commands,
+        pipeline: &Pipeline,
+        buffers: &[Bound<'_, Buffer>],
+        args: &[u32],
+        grid: [u32; 3],
+    ) -> Result<(), DeviceError> {
+        commands.dispatch(pipeline, buffers, args, grid)
+    }
+
+    fn barrier(&mut self, commands: &mut Commands) -> Result<(), DeviceError> {
+        commands.barrier();
+        Ok(())
+    }
+
+    fn download(
+        &mut self,
+        commands: &mut Commands,
+        from: Bound<'_, Buffer>,
+    ) -> Result<(), DeviceError> {
+        commands.download(from)
+    }
+
+    fn commit(&mut self, commands: Commands) -> Result<Pending, DeviceError> {
+        Ok(commands.commit())
+    }
+
+    fn wait(&mut self, pending: Pending, downloaded: &mut Vec<u8>) -> Result<(), DeviceError> {
+        pending.wait(downloaded)
+    }
+}

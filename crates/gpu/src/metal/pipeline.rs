@@ -1,0 +1,115 @@
+//! Kernels ready to be launched, made when a model is loaded.
+
+use objc2::{rc::Retained, runtime::ProtocolObject};
+use objc2_foundation::NSError;
+use objc2_metal::{
+    MTLComputePipelineDescriptor, MTLComputePipelineState, MTLDevice, MTLLibrary, MTLPipelineOption,
+};
+use tessera_tile::{Program, ir::LANES};
+
+use super::{Archive, explain, ns};
+use crate::device::DeviceError;
+
+/// Buffers that Metal binds at most, the argument struct among them.
+const MOST_BUFFERS: usize = 31;
+
+/// Bytes of an argument struct at most (`setBytes`).
+const MOST_ARGUMENT_BYTES: usize = 4096;
+
+/// A kernel.
+#[derive(Debug)]
+pub struct Pipeline {
+    state: Retained<ProtocolObject<dyn MTLComputePipelineState>>,
+    name: String,
+    threads: usize,
+    buffers: usize,
+    args: usize,
+}
+
+type State = Retained<ProtocolObject<dyn MTLComputePipelineState>>;
+
+impl Pipeline {
+    /// Makes one, out of the archive if it is there, and whether it had to be compiled.
+    pub(super) fn new(
+        device: &ProtocolObject<dyn MTLDevice>,
+        library: &ProtocolObject<dyn MTLLibrary>,
+        program: &Program,
+        archive: Option<&mut Archive>,
+    ) -> Result<(Self, bool), DeviceError> {
+        let name = program.name.clone();
+        let refuse = |why: String| DeviceError::Build { kernel: name.clone(), why };
+        let (buffers, args) = (program.buffers.len(), program.fields.len());
+        let bound = buffers + usize::from(args > 0);
+        if bound > MOST_BUFFERS || args * 4 > MOST_ARGUMENT_BYTES {
+            return Err(refuse(format!("{bound} buffers and {args} arguments are too many")));
+        }
+        let function = library
+            .newFunctionWithName(&ns(&name))
+            .ok_or_else(|| refuse("it is not in the compiled library".into()))?;
+        let threads = program.threads as usize;
+        let descriptor = MTLComputePipelineDescriptor::new();
+        descriptor.setLabel(Some(&ns(&name)));
+        descriptor.setComputeFunction(Some(&function));
+        descriptor.setMaxTotalThreadsPerThreadgroup(threads);
+        // SAFETY: a promise about the launches, which all have `threads` threads, a multiple of the lanes
+        unsafe {
+            let whole = program.threads.is_multiple_of(LANES);
+            descriptor.setThreadGroupSizeIsMultipleOfThreadExecutionWidth(whole);
+        }
+        let (state, compiled) =
+            make(device, &descriptor, archive).map_err(|error| refuse(explain(&error)))?;
+        let (lanes, most) = (state.threadExecutionWidth(), state.maxTotalThreadsPerThreadgroup());
+        if lanes != LANES as usize || threads > most {
+            let is = format!("simdgroups of {lanes} and threadgroups of {most} at most");
+            return Err(refuse(format!("{is}, it needs {LANES} and {threads}")));
+        }
+        let (shared, most) =
+            (state.staticThreadgroupMemoryLength(), device.maxThreadgroupMemoryLength());
+        if shared > most {
+            return Err(refuse(format!("{shared} bytes of threadgroup memory, of {most}")));
+        }
+        Ok((Self { state, name, threads, buffers, args }, compiled))
+    }
+
+    pub(super) fn state(&self) -> &ProtocolObject<dyn MTLComputePipelineState> {
+        &self.state
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Refuses a launch with other parts than the kernel has.
+    pub(super) fn check(&self, buffers: usize, args: usize) -> Result<(), DeviceError> {
+        if (buffers, args) == (self.buffers, self.args) {
+            return Ok(());
+        }
+        let Self { name, buffers: own, args: words, .. } = self;
+        let given = format!("{buffers} buffers and {args} arguments");
+        Err(DeviceError::Run(format!("{name}: {given}, it has {own} and {words}")))
+    }
+}
+
+fn make(
+    device: &ProtocolObject<dyn MTLDevice>,
+    descriptor: &MTLComputePipelineDescriptor,
+    archive: Option<&mut Archive>,
+) -> Result<(State, bool), Retained<NSError>> {
+    let with = |options| {
+        device.newComputePipelineStateWithDescriptor_options_reflection_error(
+            descriptor, options, None,
+        )
+    };
+    if let Some(archive) = archive {
+        archive.offer(descriptor);
+        if let Ok(state) = with(MTLPipelineOption::FailOnBinaryArchiveMiss) {
+            return Ok((state, false));
+        }
+        archive.add(descriptor);
+    }
+    Ok((with(MTLPipelineOption::None)?, true))
+}

@@ -1,0 +1,31 @@
+//! Mixtures of experts: the graph's operation `Experts`, once rows have their [routes](crate::route).
+//!
+//! A layer's experts lie stacked, expert after expert, in one packed matrix for each of gate, up and down:
+//! `[experts * width, in]` and `[experts * in, width]`; so do their biases. A *pair* is a row and one of its routes, number
+//! `row * k + route`; what is between the matrices is `[pairs, width]`.
+//!
+//! | few rows | many rows |
+//! |---|---|
+//! | | [`sort`]: pairs in the order of their experts, and tiles of a few pairs of one expert |
+//! | [`product`] of each pair by gate and up | [`product`] of each tile by gate and up |
+//! | | [`product`] of each tile by down: `[pairs, in]` |
+//! | [`sum`]: products by down, added up | [`mix`]: those of each row added up |
+//!
+//! No grid depends on where rows go, and no sum on what else is in the step.
+
+pub mod mix;
+pub mod product;
+pub mod sort;
+pub mod sum;
+
+use tessera_tile::prelude::*;
+
+/// The expert of a pair; one that there is, whatever the route says.
+pub(crate) fn expert(routes: In<F32>, pair: Val<u32>, k: u32, experts: Val<u32>) -> Val<u32> {
+    min(routes.at(route(pair, k)).u32(), experts - 1)
+}
+
+/// Where a pair's expert is in `routes`; its weight is `k` further.
+pub(crate) fn route(pair: Val<u32>, k: u32) -> Val<u32> {
+    pair / k * (2 * k) + pair % k
+}
