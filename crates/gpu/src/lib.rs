@@ -6,9 +6,11 @@
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod device;
+mod draws;
 mod exec;
 mod expand;
 mod lower;
+mod memory;
 #[cfg(target_os = "macos")]
 pub mod metal;
 pub mod queue;

@@ -6,6 +6,7 @@ mod linear;
 mod pointwise_ops;
 mod recurrent;
 mod rows;
+mod sample;
 
 use tessera_graph::{
     BackendError, Graph, Limits, Node, Op, Rows, StateId, ValueId, WeightId, Weights, plan,
@@ -13,8 +14,11 @@ use tessera_graph::{
 use tessera_kernels::pointwise;
 use tessera_tile::Record;
 
+pub use sample::Results;
+
 use crate::{
-    stream::{BufferId, Part, Range, Shape, Stream},
+    draws::{MAX_TOP, Mode},
+    stream::{BufferId, Part, Range, Shape, Stream, When},
     tables::Tables,
     weights,
 };
@@ -31,8 +35,8 @@ pub struct Lowered {
     pub arena: usize,
     /// Where the logits are.
     pub logits: Range,
-    /// Bytes that are read back for each drawn row.
-    pub results: usize,
+    /// What is read back.
+    pub results: Results,
 }
 
 /// The work of lowering.
@@ -47,6 +51,7 @@ pub(crate) struct Lower<'a> {
     stream: Stream,
     plan: weights::Plan,
     tables: Tables,
+    results: Results,
     /// Bytes of values in the arena.
     values: usize,
     /// Bytes of the arena, scratch included.
@@ -65,7 +70,11 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
     let most = Shape {
         tokens: number(limits.tokens),
         outputs: number(limits.outputs),
-        draws: number(limits.outputs),
+        mode: Mode {
+            draws: number(limits.outputs),
+            top: MAX_TOP.min(number(graph.vocab())),
+            ..Mode::default()
+        },
         runs: number(limits.runs),
         longest: number(limits.tokens),
         context: number(limits.context),
@@ -79,6 +88,7 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
         stream: Stream::default(),
         plan: weights::Plan::default(),
         tables: Tables::new(graph, limits),
+        results: Results::new(limits.outputs, graph.vocab()),
         values: placed.bytes.next_multiple_of(256),
         arena: placed.bytes,
     };
@@ -87,8 +97,8 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
     }
     let logits = graph.logits().ok_or_else(|| unsupported("graph", "it draws no tokens"))?;
     let logits = lower.value(logits);
-    let Lower { stream, plan, tables, arena, .. } = lower;
-    Ok(Lowered { stream, weights: plan, tables, arena, logits, results: 4 })
+    let Lower { stream, plan, tables, arena, results, .. } = lower;
+    Ok(Lowered { stream, weights: plan, tables, arena, logits, results })
 }
 
 impl Lower<'_> {
@@ -110,7 +120,10 @@ impl Lower<'_> {
             Op::Add => self.pointwise(node, pointwise::Op::Add, 0.0, 0.0),
             Op::Scale(factor) => self.pointwise(node, pointwise::Op::Scale, *factor, 0.0),
             Op::Softcap(cap) => self.pointwise(node, pointwise::Op::Softcap, *cap, 0.0),
-            Op::Sample => Ok(()),
+            Op::Sample => {
+                let results = self.results;
+                self.sample(node, &results)
+            }
             _ => Err(unsupported(&node.label, format_args!("{:?}", node.op))),
         }
     }
@@ -183,8 +196,19 @@ impl Lower<'_> {
         bindings: &[Range],
         args: impl Fn(&Shape) -> S::Args + Send + 'static,
     ) -> Result<(), BackendError> {
-        let part = Part { label: label.to_owned(), rows, within };
+        let part = Part { label: label.to_owned(), rows, within, when: When::Always };
+        self.add(part, spec, bindings, args)
+    }
+
+    fn add<S: Record + Send>(
+        &mut self,
+        part: Part,
+        spec: S,
+        bindings: &[Range],
+        args: impl Fn(&Shape) -> S::Args + Send + 'static,
+    ) -> Result<(), BackendError> {
+        let label = part.label.clone();
         let pushed = self.stream.push(part, spec, bindings, &self.most, args);
-        pushed.map_err(|why| unsupported(label, why))
+        pushed.map_err(|why| unsupported(&label, why))
     }
 }
