@@ -20,10 +20,10 @@ use crate::{
 };
 
 /// Vectors that one pass over the weights serves, smallest first.
-const BATCHES: [u32; 4] = [1, 2, 4, 8];
+const BATCHES: [u32; 3] = [1, 2, 4];
 
 /// More vectors are multiplied by matrix tiles.
-const FEW: u32 = 16;
+const FEW: u32 = 8;
 
 impl Lower<'_> {
     pub(super) fn embed(
