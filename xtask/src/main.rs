@@ -1,5 +1,6 @@
 //! Repeated jobs: `cargo xtask`.
 
+mod cuda;
 mod machines;
 mod matrix;
 mod tools;
@@ -17,6 +18,10 @@ usage: cargo xtask <job>
   fuzz <target | all> [runs]  feeds a parser random files, a million unless told otherwise
   audit                       dependencies: advisories, licences, sources
   neon                        tests of the CPU backend on AArch64, under qemu
+  registers <library> [--write]
+                              compiles the manifest's kernels with NVRTC's library, and compares the
+                              registers they take with the table
+  compile <library> <folder>  compiles the kernels of launches that tests wrote down
   sanitize <address | thread> tests of the CPU backend under a sanitizer";
 
 /// The repository.
@@ -35,6 +40,9 @@ fn main() -> ExitCode {
         ["fuzz", target] => tools::fuzz(target, "1000000"),
         ["fuzz", target, runs] => tools::fuzz(target, runs),
         ["audit"] => tools::audit(),
+        ["registers", library] => cuda::registers(library, false),
+        ["registers", library, "--write"] => cuda::registers(library, true),
+        ["compile", library, launches] => cuda::compile(library, launches),
         ["neon"] => machines::neon(),
         ["sanitize", kind] => machines::sanitize(kind),
         _ => Err(USAGE.into()),

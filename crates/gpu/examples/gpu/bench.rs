@@ -1,12 +1,12 @@
 //! How fast products of decoding are, in bytes of weights a second, beside a plain copy.
 
 use tessera_gpu::{
-    cuda::{Cuda, Memory},
+    cuda::{Cuda, Memory, Pipeline},
     device::{Bound, Device, DeviceError},
 };
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{Matvec, MatvecArgs},
+    matvec::{End, Matvec, MatvecArgs},
 };
 use tessera_quant::{Float, Packing};
 use tessera_tile::{Arguments, Program, Record, Spec, prelude::*};
@@ -71,9 +71,33 @@ struct Turns<'a, D: Device> {
     bytes: usize,
 }
 
-/// The table.
+/// A plain copy.
+pub fn copy(device: &mut Cuda) -> Result<(), String> {
+    let pipelines = program(&CopyWords).and_then(|program| device.build(&[program]));
+    let copied = pipelines.and_then(|pipelines| copy_speed(device, &pipelines[0]));
+    copied.map(drop).map_err(|error| error.to_string())
+}
+
+/// The table of products.
 pub fn matvec(device: &mut Cuda) -> Result<(), String> {
     table(device).map_err(|error| error.to_string())
+}
+
+/// GB/s of a plain copy, read and written.
+fn copy_speed(device: &mut Cuda, pipeline: &Pipeline) -> Result<f64, DeviceError> {
+    let (from, to) = (device.allocate(ROTATED, "copy")?, device.allocate(ROTATED, "copy")?);
+    let args = CopyWordsArgs { len: (ROTATED / 16) as u32 };
+    let whole = |buffer| Bound { buffer, offset: 0, bytes: ROTATED };
+    let copy = Turns {
+        pipeline,
+        places: vec![vec![whole(&from), whole(&to)]],
+        args: args.words(),
+        grid: CopyWords.grid(&args),
+        bytes: 2 * ROTATED,
+    };
+    let copied = speed(device, &copy)?;
+    println!("copy of {} MiB: {copied:.0} GB/s, read and written", ROTATED >> 20);
+    Ok(copied)
 }
 
 fn program(spec: &impl Record) -> Result<Program, DeviceError> {
@@ -94,8 +118,9 @@ fn table(device: &mut Cuda) -> Result<(), DeviceError> {
                     simdgroups,
                     batch,
                     ragged: false,
+                    norm: false,
                     bias: false,
-                    residual: false,
+                    end: End::Parts(1),
                 });
             }
         }
@@ -109,19 +134,7 @@ fn table(device: &mut Cuda) -> Result<(), DeviceError> {
     let compiled = device.compiled();
     println!("{} kernels, {compiled} compiled, in {:?}", pipelines.len(), start.elapsed());
 
-    let (from, to) = (device.allocate(ROTATED, "copy")?, device.allocate(ROTATED, "copy")?);
-    let len = (ROTATED / 16) as u32;
-    let args = CopyWordsArgs { len };
-    let whole = |buffer| Bound { buffer, offset: 0, bytes: ROTATED };
-    let copy = Turns {
-        pipeline: &pipelines[0],
-        places: vec![vec![whole(&from), whole(&to)]],
-        args: args.words(),
-        grid: CopyWords.grid(&args),
-        bytes: 2 * ROTATED,
-    };
-    let copied = speed(device, &copy)?;
-    println!("copy of {} MiB: {copied:.0} GB/s, read and written", ROTATED >> 20);
+    let copied = copy_speed(device, &pipelines[0])?;
     println!("\nGB/s of weights (percent of the copy) for 1, 2, 4 and 8 vectors at once\n");
 
     for (rows, cols) in [(4096, 4096), (14336, 4096), (4096, 14336), (576, 1536)] {
@@ -136,7 +149,12 @@ fn table(device: &mut Cuda) -> Result<(), DeviceError> {
             if batch == 1 {
                 print!("  rows {each} simdgroups {simdgroups}:");
             }
-            let args = MatvecArgs { rows: rows as u32, cols: cols as u32, vectors: batch };
+            let args = MatvecArgs {
+                rows: rows as u32,
+                cols: cols as u32,
+                vectors: batch,
+                ..MatvecArgs::default()
+            };
             let turns = Turns {
                 pipeline: &pipelines[i + 1],
                 places: weights.places(batch as usize),
@@ -179,9 +197,16 @@ impl Weights {
         let stride: usize = planes.iter().map(|bytes| bytes.next_multiple_of(256)).sum();
         let copies = ROTATED.div_ceil(stride);
         let mut memory = device.allocate(copies * stride, "weights")?;
-        let noise = crate::case::noise(1, stride.div_ceil(4));
+        // what is in them does not matter, but zeros take less power than anything else
+        let mut state = 1u32;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .take(stride)
+        .collect();
         for copy in 0..copies {
-            device.write(&mut memory, copy * stride, &noise[..stride])?;
+            device.write(&mut memory, copy * stride, &noise)?;
         }
         Ok(Self {
             memory,

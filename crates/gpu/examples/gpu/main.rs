@@ -1,27 +1,30 @@
 //! For a machine with a GPU: whether kernels give there what they give in the simulator, and how fast they are.
 
 mod bench;
-mod case;
-mod cases;
 mod selftest;
 mod steps;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use tessera_gpu::cuda::{Cache, Cuda, Options};
 
 const USAGE: &str = "\
 usage: gpu [options] <job>
 
-  info             opens the device, compiles a kernel and runs it
-  selftest quick   a few kernels of each kind, and steps of several launches
-  selftest         all kernels and packings
-  simulate         all of them in the simulator alone; needs no GPU
-  bench matvec     4-bit products of decoding, beside a plain copy
+  steps            steps of several launches, and mistakes that are refused
+  selftest <path>  repeats launches written down by tests, of a file or of a folder
+  bench copy       a plain copy
+  bench matvec     4-bit products of decoding beside it
 
   --device N       which device, 0 unless told
   --nvrtc PATH     NVRTC's library
-  --cache FOLDER   where compiled kernels are kept, the user's cache unless told";
+  --cache FOLDER   where compiled kernels are kept, the user's cache unless told
+
+Tests write launches down when they are told where:
+  TESSERA_LAUNCHES=<folder> cargo test -p tessera-kernels --release";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {
@@ -48,17 +51,17 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
             _ => words.push(argument),
         }
     }
-    let job: fn(&mut Cuda) -> Result<(), String> =
-        match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["info"] => selftest::info,
-            ["selftest", "quick"] => |device| selftest::run(device, true),
-            ["selftest"] => |device| selftest::run(device, false),
-            ["simulate"] => return selftest::simulated(),
-            ["bench", "matvec"] => bench::matvec,
-            _ => return Err(USAGE.into()),
-        };
-    let mut device = Cuda::open(options).map_err(|error| error.to_string())?;
-    let (major, minor) = device.capability();
-    println!("{}, compute capability {major}.{minor}", device.device_name());
-    job(&mut device)
+    let mut device = Cuda::open(options).map_err(|error| error.to_string());
+    if let Ok(device) = &device {
+        let (major, minor) = device.capability();
+        println!("{}, compute capability {major}.{minor}", device.device_name());
+    }
+    let device = device.as_mut().map_err(|error| error.clone());
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["steps"] => steps::run(device?),
+        ["selftest", path] => selftest::run(device?, Path::new(path)),
+        ["bench", "copy"] => bench::copy(device?),
+        ["bench", "matvec"] => bench::matvec(device?),
+        _ => Err(USAGE.into()),
+    }
 }

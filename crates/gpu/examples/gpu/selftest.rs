@@ -1,116 +1,182 @@
-//! Kernels on the GPU and in the simulator, compared.
+//! Launches that the simulator wrote down, repeated on the GPU and compared.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
-use tessera_gpu::{cuda::Cuda, device::Device, sim::Sim};
-use tessera_tile::{Program, ir::Elem, sim::Checks};
+use tessera_gpu::{
+    cuda::{Cuda, Pipeline, Text},
+    device::{Bound, Device, DeviceError},
+};
+use tessera_tile::{
+    ir::Elem,
+    sim::trace::{self, TracedKernel, TracedLaunch},
+};
 
-use crate::{case::Case, cases, steps};
+/// How far a result may lie from the simulator's, relative to the largest of its buffer: where there is nothing but
+/// sums and products they are the same bits, but exponentials and their like have last bits of their own.
+const LIMIT: f32 = 2e-5;
 
-/// The first case alone.
-pub fn info(device: &mut Cuda) -> Result<(), String> {
-    let case = cases::all(true).swap_remove(0);
-    let name = case.program.name.clone();
-    println!("{name}: {}", check(device, &[case])?);
-    Ok(())
-}
+/// As [`LIMIT`], of kernels that multiply tiles, whose sums are in another order.
+const TILES_LIMIT: f32 = 1e-3;
 
-/// All cases in the simulator, with everything checked.
-pub fn simulated() -> Result<(), String> {
-    let mut sim = Sim::new(Checks::All);
-    let cases = cases::all(false);
-    for case in &cases {
-        let name = || format!("{} ({})", case.program.name, case.what);
-        let pipeline = sim.build(std::slice::from_ref(&case.program));
-        let pipeline = pipeline.map_err(|error| error.to_string())?.remove(0);
-        case.run(&mut sim, &pipeline).map_err(|error| format!("{}: {error}", name()))?;
+/// All launches of a file, or of the files in a folder.
+pub fn run(device: &mut Cuda, path: &Path) -> Result<(), String> {
+    let mut failed = 0;
+    for file in files(path)? {
+        let (kernels, launches) =
+            trace::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        println!("{}", file.file_stem().unwrap_or_default().to_string_lossy());
+        failed += compare(device, &kernels, &launches).map_err(|error| error.to_string())?;
     }
-    println!("{} cases without a fault", cases.len());
-    Ok(())
-}
-
-/// All cases, and steps of several launches.
-pub fn run(device: &mut Cuda, quick: bool) -> Result<(), String> {
-    println!("{}", check(device, &cases::all(quick))?);
-    steps::run(device)
-}
-
-/// Runs each case on both; what there is to say.
-fn check(device: &mut Cuda, cases: &[Case]) -> Result<String, String> {
-    let mut programs: HashMap<&str, &Program> = HashMap::new();
-    for case in cases {
-        programs.insert(&case.program.name, &case.program);
+    match failed {
+        0 => Ok(()),
+        _ => Err(format!("{failed} launches gave something else")),
     }
-    let mut programs: Vec<Program> = programs.into_values().cloned().collect();
-    programs.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|file| file.extension().is_some_and(|extension| extension == "launches"))
+        .collect();
+    files.sort();
+    match files.is_empty() {
+        true => Err(format!("{}: no files of launches", path.display())),
+        false => Ok(files),
+    }
+}
+
+/// Repeats launches; how many gave something else.
+fn compare(
+    device: &mut Cuda,
+    kernels: &[TracedKernel],
+    launches: &[TracedLaunch],
+) -> Result<usize, DeviceError> {
     let start = Instant::now();
-    let pipelines = device.build(&programs).map_err(|error| error.to_string())?;
+    let before = device.compiled();
+    let texts: Vec<Text> = kernels.iter().map(Text::from).collect();
+    let pipelines = device.build_texts(&texts)?;
     println!(
-        "{} kernels, {} of them compiled, ready in {:?}",
-        programs.len(),
-        device.compiled(),
+        "  {} kernels, {} of them compiled, ready in {:.2?}",
+        pipelines.len(),
+        device.compiled() - before,
         start.elapsed()
     );
-    let mut sim = Sim::new(Checks::Access);
-    let simulated = sim.build(&programs).map_err(|error| error.to_string())?;
-    let (mut exact, mut worst, mut failures) = (0, (0.0, String::new()), Vec::new());
-    for case in cases {
-        let name = format!("{} ({})", case.program.name, case.what);
-        let at = programs.partition_point(|program| program.name < case.program.name);
-        let wanted =
-            case.run(&mut sim, &simulated[at]).map_err(|error| format!("{name}: {error}"))?;
-        let got = case.run(device, &pipelines[at]).map_err(|error| format!("{name}: {error}"))?;
-        if got == wanted {
-            exact += 1;
-            continue;
-        }
+    let (mut exact, mut failed, mut farthest) = (0, 0, (0.0, "none"));
+    for launch in launches {
+        let kernel = &kernels[launch.kernel as usize];
+        let got = repeat(device, &pipelines[launch.kernel as usize], launch).map_err(|error| {
+            DeviceError::Run(format!(
+                "{} {:?} {:?}: {error}",
+                kernel.name, launch.grid, launch.args
+            ))
+        })?;
+        let mut same = true;
         let mut error = 0.0f32;
-        for ((got, wanted), i) in got.iter().zip(&wanted).zip(case.results()) {
-            error = error.max(difference(got, wanted, case.program.buffers[i].elem));
+        for (i, got) in got.iter().enumerate() {
+            let wanted = [&launch.before[i], &launch.after[i]];
+            let wanted = wanted[usize::from(!launch.after[i].is_empty())];
+            if got != wanted {
+                same = false;
+                let binding = launch.bindings.iter().position(|it| it.memory as usize == i);
+                let elem = binding.map_or(Elem::U8, |binding| kernel.buffers[binding]);
+                error = error.max(difference(got, wanted, elem));
+            }
         }
-        if error > worst.0 {
-            worst = (error, name.clone());
+        let limit = if kernel.tiles { TILES_LIMIT } else { LIMIT };
+        exact += usize::from(same);
+        if error > farthest.0 {
+            farthest = (error, &kernel.name);
         }
-        if error.is_nan() || error > case.limit {
-            failures
-                .push(format!("{name}: off by {error:e} of the largest, allowed {:e}", case.limit));
+        if error > limit {
+            failed += 1;
+            let TracedLaunch { grid, args, .. } = launch;
+            println!(
+                "  FAILED {}, grid {grid:?}, arguments {args:?}: off by {error:e}",
+                kernel.name
+            );
         }
     }
-    let said = format!(
-        "{} cases: {exact} bit for bit, {} within their limits; farthest {:e}, {}",
-        cases.len(),
-        cases.len() - exact - failures.len(),
-        worst.0,
-        worst.1
+    println!(
+        "  {} launches: {exact} the same bits, {} nearly, {failed} not; farthest {:e}, {}",
+        launches.len(),
+        launches.len() - exact - failed,
+        farthest.0,
+        farthest.1
     );
-    match failures.is_empty() {
-        true => Ok(said),
-        false => Err(format!("{}\n{said}; {} FAILED", failures.join("\n"), failures.len())),
-    }
+    Ok(failed)
 }
 
-/// Largest difference relative to the largest wanted; infinite where one is no number and the other is.
+/// What each memory holds afterwards.
+fn repeat(
+    device: &mut Cuda,
+    pipeline: &Pipeline,
+    launch: &TracedLaunch,
+) -> Result<Vec<Vec<u8>>, DeviceError> {
+    let mut memories = Vec::new();
+    for bytes in &launch.before {
+        let mut memory = device.allocate(bytes.len(), "a launch")?;
+        device.write(&mut memory, 0, bytes)?;
+        memories.push(memory);
+    }
+    let bound: Vec<_> = launch
+        .bindings
+        .iter()
+        .map(|it| Bound {
+            buffer: &memories[it.memory as usize],
+            offset: it.offset as usize,
+            bytes: it.bytes as usize,
+        })
+        .collect();
+    let mut commands = device.begin()?;
+    device.dispatch(&mut commands, pipeline, &bound, &launch.args, launch.grid)?;
+    let pending = device.commit(commands)?;
+    device.wait(pending, &mut Vec::new())?;
+    let mut after: Vec<_> = launch.before.iter().map(|bytes| vec![0; bytes.len()]).collect();
+    for (memory, bytes) in memories.iter().zip(&mut after) {
+        device.read(memory, 0, bytes)?;
+    }
+    Ok(after)
+}
+
+/// Largest difference relative to the largest wanted; infinite where one is no number and the other is, and where whole
+/// numbers differ.
 fn difference(got: &[u8], wanted: &[u8], elem: Elem) -> f32 {
-    let (got, wanted) = (values(got, elem), values(wanted, elem));
+    let (got, wanted) = match (floats(got, elem), floats(wanted, elem)) {
+        (Some(got), Some(wanted)) => (got, wanted),
+        _ => return f32::INFINITY,
+    };
     let scale = wanted.iter().filter(|x| x.is_finite()).fold(1e-6f32, |max, x| max.max(x.abs()));
     got.iter().zip(&wanted).fold(0.0, |error: f32, (&got, &wanted)| {
-        let off = match (got.is_finite(), wanted.is_finite()) {
+        error.max(match (got.is_finite(), wanted.is_finite()) {
             (true, true) => (got - wanted).abs() / scale,
-            _ if got.to_bits() == wanted.to_bits() || got.is_nan() && wanted.is_nan() => 0.0,
+            _ if got == wanted || got.is_nan() && wanted.is_nan() => 0.0,
             _ => f32::INFINITY,
-        };
-        error.max(off)
+        })
     })
 }
 
-fn values(bytes: &[u8], elem: Elem) -> Vec<f32> {
+fn floats(bytes: &[u8], elem: Elem) -> Option<Vec<f32>> {
+    let of_half = |x: &[u8; 2]| {
+        // sign, then exponent and fraction as a single's, whose exponent is 112 more
+        let bits = u32::from(u16::from_le_bytes(*x));
+        let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
+        if bits & 0x8000 == 0 { magnitude } else { -magnitude }
+    };
     match elem {
-        Elem::F32 => bytes.as_chunks::<4>().0.iter().map(|&x| f32::from_le_bytes(x)).collect(),
+        Elem::F32 => Some(bytes.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect()),
         Elem::BF16 => {
             let wide = |&[a, b]: &[u8; 2]| f32::from_le_bytes([0, 0, a, b]);
-            bytes.as_chunks::<2>().0.iter().map(wide).collect()
+            Some(bytes.as_chunks().0.iter().map(wide).collect())
         }
-        // whatever else differs is wrong: each byte counts
-        _ => bytes.iter().map(|&x| f32::from(x)).collect(),
+        Elem::F16 => Some(bytes.as_chunks().0.iter().map(of_half).collect()),
+        _ => None,
     }
 }

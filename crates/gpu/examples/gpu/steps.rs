@@ -10,10 +10,16 @@ use tessera_kernels::{
 };
 use tessera_tile::{Arguments, Record, Spec};
 
-use crate::case::{floats, words};
-
 const WIDTH: usize = 5000;
 const ROWS: usize = 3;
+
+fn floats(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+fn words(values: &[u32]) -> Vec<u8> {
+    values.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
 
 /// Runs them.
 pub fn run(device: &mut Cuda) -> Result<(), String> {

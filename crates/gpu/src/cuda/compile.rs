@@ -1,4 +1,4 @@
-//! From programs to what the device runs: looked up, else compiled, a kernel by itself, several at once.
+//! From kernels' texts to what the device runs: looked up, else compiled, a kernel by itself, several at once.
 //!
 //! Kernels are compiled one by one because they are kept one by one: models share them, and what a source costs besides its
 //! kernel is small, as the prelude has no headers.
@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use tessera_tile::{Program, print};
+use tessera_tile::{Program, print, sim::trace::TracedKernel};
 
 use super::{
     cache::{Cache, Digest},
@@ -37,9 +37,52 @@ pub struct Compiler {
     compiled: AtomicU64,
 }
 
-/// The whole source of a kernel.
-pub fn source(program: &Program) -> String {
-    [print::cuda_prelude(), "\n", &print::cuda(program)].concat()
+/// A kernel as text, and what it is launched with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Its function.
+    pub name: String,
+    /// The whole source, prelude included.
+    pub source: String,
+    /// Threads of a threadgroup.
+    pub threads: u32,
+    /// Bytes of static shared memory.
+    pub shared: usize,
+    /// Buffers.
+    pub buffers: usize,
+    /// Words of the argument struct.
+    pub words: usize,
+}
+
+/// A source: the prelude and a kernel.
+fn source(kernel: &str) -> String {
+    [print::cuda_prelude(), "\n", kernel].concat()
+}
+
+impl From<&Program> for Text {
+    fn from(program: &Program) -> Self {
+        Self {
+            name: program.name.clone(),
+            source: source(&print::cuda(program)),
+            threads: program.threads,
+            shared: program.shared_bytes(),
+            buffers: program.buffers.len(),
+            words: program.fields.len(),
+        }
+    }
+}
+
+impl From<&TracedKernel> for Text {
+    fn from(kernel: &TracedKernel) -> Self {
+        Self {
+            name: kernel.name.clone(),
+            source: source(&kernel.cuda),
+            threads: kernel.threads,
+            shared: kernel.shared as usize,
+            buffers: kernel.buffers.len(),
+            words: kernel.words as usize,
+        }
+    }
 }
 
 /// The options that make a cubin for a capability. From 9.0 on the instructions that only this architecture has are
@@ -72,26 +115,26 @@ impl Compiler {
         self.nvrtc.get_or_init(|| Nvrtc::open(self.library.as_deref())).as_ref()
     }
 
-    /// The images of programs, in order.
-    pub fn images(&self, programs: &[Program]) -> Result<Vec<Vec<u8>>, DeviceError> {
+    /// The images of kernels, in order.
+    pub fn images(&self, kernels: &[Text]) -> Result<Vec<Vec<u8>>, DeviceError> {
         let next = AtomicUsize::new(0);
-        let images = Mutex::new(vec![None; programs.len()]);
+        let images = Mutex::new(vec![None; kernels.len()]);
         let failed = Mutex::new(None);
         let work = || {
-            while let Some((i, program)) =
-                Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, programs.get(i)?)))
+            while let Some((i, kernel)) =
+                Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, kernels.get(i)?)))
             {
-                match self.image(program) {
+                match self.image(kernel) {
                     Ok(image) => lock(&images)[i] = Some(image),
                     Err(error) => {
                         lock(&failed).get_or_insert(error);
-                        next.store(programs.len(), Relaxed);
+                        next.store(kernels.len(), Relaxed);
                     }
                 }
             }
         };
         let before = self.compiled();
-        let workers = thread::available_parallelism().map_or(1, NonZero::get).min(programs.len());
+        let workers = thread::available_parallelism().map_or(1, NonZero::get).min(kernels.len());
         thread::scope(|scope| {
             (1..workers).for_each(|_| {
                 scope.spawn(work);
@@ -107,12 +150,11 @@ impl Compiler {
         }
     }
 
-    /// The image of a program.
-    fn image(&self, program: &Program) -> Result<Vec<u8>, DeviceError> {
-        let source = source(program);
+    /// The image of a kernel.
+    fn image(&self, kernel: &Text) -> Result<Vec<u8>, DeviceError> {
         let target = architecture(self.capability);
-        let parts =
-            [source.as_str(), &target].into_iter().chain(print::CUDA_OPTIONS.iter().copied());
+        let options = print::CUDA_OPTIONS.iter().copied();
+        let parts = [kernel.source.as_str(), &target].into_iter().chain(options);
         let key = Digest::of(parts.map(str::as_bytes));
         // where there is no compiler, a kernel of any version will do
         let version = self.nvrtc().ok().map(Nvrtc::version);
@@ -129,8 +171,8 @@ impl Compiler {
             ),
         })?;
         let compiled = self
-            .compile(nvrtc, &source, &program.name)
-            .map_err(|why| DeviceError::Build { kernel: program.name.clone(), why })?;
+            .compile(nvrtc, &kernel.source, &kernel.name)
+            .map_err(|why| DeviceError::Build { kernel: kernel.name.clone(), why })?;
         self.compiled.fetch_add(1, Relaxed);
         if let Some(cache) = &self.cache {
             cache.put(key, nvrtc.version(), &compiled.image);

@@ -333,10 +333,8 @@ impl Function {
         let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK;
         self.module.context.bind()?;
         // SAFETY: writes one number; the module is kept.
-        done(
-            unsafe { sys::cuFuncGetAttribute(&raw mut value, attribute, self.function) },
-            "an attribute of a kernel",
-        )?;
+        let result = unsafe { sys::cuFuncGetAttribute(&raw mut value, attribute, self.function) };
+        done(result, "an attribute of a kernel")?;
         Ok(u32::try_from(value).unwrap_or(0))
     }
 }

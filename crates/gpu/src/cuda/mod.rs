@@ -15,7 +15,7 @@ use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use tessera_tile::{Program, ir::LANES};
 
 pub use cache::Cache;
-pub use compile::{Capability, architecture, source};
+pub use compile::{Capability, Text, architecture};
 pub use driver::{Event, Memory};
 pub use replay::Replays;
 
@@ -197,6 +197,52 @@ impl Cuda {
         self.stream.mark()
     }
 
+    /// As [`Device::build`], of kernels that were printed before.
+    pub fn build_texts(&mut self, kernels: &[Text]) -> Result<Vec<Pipeline>, DeviceError> {
+        let refuse = |kernel: &Text, why| {
+            let kernel = kernel.name.clone();
+            Err(DeviceError::Build { kernel, why })
+        };
+        for kernel in kernels {
+            if kernel.threads > self.most_threads {
+                let why = format!("{} threads; there are {}", kernel.threads, self.most_threads);
+                return refuse(kernel, why);
+            }
+            if kernel.shared > MOST_SHARED {
+                let why = format!("{} bytes of {MOST_SHARED} shared", kernel.shared);
+                return refuse(kernel, why);
+            }
+            if kernel.buffers + 1 > MOST_PARAMETERS {
+                return refuse(kernel, format!("{} buffers", kernel.buffers));
+            }
+        }
+        self.context().bind()?;
+        let images = self.compiler.images(kernels)?;
+        let mut pipelines = Vec::with_capacity(kernels.len());
+        for (kernel, image) in kernels.iter().zip(images) {
+            let loaded = Module::load(self.context(), &image)
+                .and_then(|module| module.function(&kernel.name))
+                .and_then(|function| Ok((function.most_threads()?, function)));
+            let function = match loaded {
+                Ok((most, function)) if kernel.threads <= most => function,
+                Ok((most, _)) => {
+                    let why = format!("{} threads, and registers for {most}", kernel.threads);
+                    return refuse(kernel, why);
+                }
+                Err(error) => return refuse(kernel, error.to_string()),
+            };
+            self.modules.push(function.module().clone());
+            pipelines.push(Pipeline {
+                function,
+                name: kernel.name.clone(),
+                threads: kernel.threads,
+                buffers: kernel.buffers,
+                words: kernel.words,
+            });
+        }
+        Ok(pipelines)
+    }
+
     fn context(&self) -> &Arc<Context> {
         self.stream.context()
     }
@@ -333,48 +379,7 @@ impl Device for Cuda {
     }
 
     fn build(&mut self, programs: &[Program]) -> Result<Vec<Pipeline>, DeviceError> {
-        let refuse = |program: &Program, why| {
-            let kernel = program.name.clone();
-            Err(DeviceError::Build { kernel, why })
-        };
-        for program in programs {
-            if program.threads > self.most_threads {
-                let why = format!("{} threads; there are {}", program.threads, self.most_threads);
-                return refuse(program, why);
-            }
-            if program.shared_bytes() > MOST_SHARED {
-                let why = format!("{} bytes of {MOST_SHARED} shared", program.shared_bytes());
-                return refuse(program, why);
-            }
-            if program.buffers.len() + 1 > MOST_PARAMETERS {
-                return refuse(program, format!("{} buffers", program.buffers.len()));
-            }
-        }
-        self.context().bind()?;
-        let images = self.compiler.images(programs)?;
-        let mut pipelines = Vec::with_capacity(programs.len());
-        for (program, image) in programs.iter().zip(images) {
-            let loaded = Module::load(self.context(), &image)
-                .and_then(|module| module.function(&program.name))
-                .and_then(|function| Ok((function.most_threads()?, function)));
-            let function = match loaded {
-                Ok((most, function)) if program.threads <= most => function,
-                Ok((most, _)) => {
-                    let why = format!("{} threads, and registers for {most}", program.threads);
-                    return refuse(program, why);
-                }
-                Err(error) => return refuse(program, error.to_string()),
-            };
-            self.modules.push(function.module().clone());
-            pipelines.push(Pipeline {
-                function,
-                name: program.name.clone(),
-                threads: program.threads,
-                buffers: program.buffers.len(),
-                words: program.fields.len(),
-            });
-        }
-        Ok(pipelines)
+        self.build_texts(&programs.iter().map(Text::from).collect::<Vec<_>>())
     }
 
     fn compiled(&self) -> u64 {

@@ -7,9 +7,15 @@ pub mod steps;
 
 pub mod product;
 
+use std::{
+    env,
+    path::PathBuf,
+    sync::{Mutex, OnceLock},
+};
+
 use tessera_tile::{
     Arguments, Record,
-    sim::{Binding, Checks, Counts, Fault, Kernel, Memory},
+    sim::{Binding, Checks, Counts, Fault, Kernel, Memory, trace::Trace},
 };
 
 /// A buffer of f32.
@@ -42,7 +48,28 @@ pub fn try_run<S: Record>(spec: &S, args: &S::Args, buffers: &[&Memory]) -> Resu
     let program = spec.record().unwrap_or_else(|error| panic!("{error}"));
     spec.check(args).unwrap_or_else(|error| panic!("{error}"));
     let bindings: Vec<_> = buffers.iter().map(|memory| Binding::all(memory)).collect();
-    Kernel::new(program).launch(spec.grid(args), &args.words(), &bindings, Checks::All)
+    let (kernel, grid, args) = (Kernel::new(program), spec.grid(args), args.words());
+    match trace() {
+        Some(trace) => {
+            let mut trace = trace.lock().expect("no test fails while it writes");
+            trace.launch(&kernel, grid, &args, &bindings, Checks::All).expect("a trace is written")
+        }
+        None => kernel.launch(grid, &args, &bindings, Checks::All),
+    }
+}
+
+/// Where launches are written down, to be repeated on a real device: a file of this test in the folder that
+/// `TESSERA_LAUNCHES` names. See the example `gpu` of tessera-gpu.
+fn trace() -> Option<&'static Mutex<Trace>> {
+    static TRACE: OnceLock<Option<Mutex<Trace>>> = OnceLock::new();
+    let open = || {
+        let folder = PathBuf::from(env::var_os("TESSERA_LAUNCHES")?);
+        let test = env::current_exe().expect("a test is a program");
+        let name = test.file_stem().expect("with a name").to_owned();
+        let trace = Trace::create(&folder.join(name).with_extension("launches"), 3);
+        Some(Mutex::new(trace.expect("the folder exists")))
+    };
+    TRACE.get_or_init(open).as_ref()
 }
 
 /// Runs a kernel that makes no mistake.

@@ -297,11 +297,16 @@ TESSERA_MULTIPLY_F16(tile_f16_left_transposed, tile_f16_right, "col.row")
 TESSERA_MULTIPLY_F16(tile_f16_left_transposed, tile_f16_right_transposed, "col.col")
 
 // A sum, back from where it was stored.
-template <int inner>
-TESSERA_INLINE void tile_load(
-    nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, inner, float>& tile, const float* from, uint stride) {
-    nvcuda::wmma::load_matrix_sync(tile, from, stride, nvcuda::wmma::mem_row_major);
-}
+#define TESSERA_LOAD_SUM(type, shape)                                                                                \
+    TESSERA_INLINE void tile_load(type& tile, const float* from, uint stride) {                                      \
+        asm volatile("wmma.load.c.sync.aligned.row." shape                                                           \
+                     ".shared.f32 {%0, %1, %2, %3, %4, %5, %6, %7}, [%8], %9;"                                       \
+                     : "=f"(tile.x[0]), "=f"(tile.x[1]), "=f"(tile.x[2]), "=f"(tile.x[3]), "=f"(tile.x[4]),          \
+                       "=f"(tile.x[5]), "=f"(tile.x[6]), "=f"(tile.x[7])                                             \
+                     : "r"(shared_address(from)), "r"(stride)                                                        \
+                     : "memory");                                                                                    \
+    }
+TESSERA_LOAD_SUM(tile_f16_sum, "m16n16k16")
 
 // The type of the tile tells that it is transposed.
 template <class Tile, class Element>
@@ -341,6 +346,8 @@ struct tile_f32_right_transposed {
 struct tile_f32_sum {
     float x[8];
 };
+
+TESSERA_LOAD_SUM(tile_f32_sum, "m16n16k8")
 
 TESSERA_INLINE uint round_to_tf32(uint bits) {
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(__uint_as_float(bits)));

@@ -11,6 +11,7 @@ mod fault;
 mod lanes;
 mod memory;
 mod shadow;
+pub mod trace;
 
 use rayon::prelude::*;
 
