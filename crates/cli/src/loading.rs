@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use anyhow::Result;
-use tessera_cpu::{Cpu, CpuOptions};
 use tessera_engine::{BackendChoice, Lifecycle, LoadOptions, Loading, Model};
 use tessera_hub::Event;
 
 use crate::{
-    args::LoadArgs, context::Context, errors::TooLarge, machine, progress::Progress, units,
+    args::LoadArgs, context::Context, device::Machine, errors::TooLarge, machine,
+    progress::Progress, units,
 };
 
 /// A model, and what computes it.
@@ -16,8 +16,8 @@ use crate::{
 pub struct Loaded {
     /// The model.
     pub model: Model,
-    /// The backend's own account of itself.
-    pub cpu: Cpu,
+    /// What computes.
+    pub machine: Machine,
 }
 
 /// Loads a model, fetching it if it is not here. `adjust` has the last word on the options.
@@ -31,23 +31,22 @@ pub fn load(
     adjust: impl FnOnce(&mut LoadOptions),
 ) -> Result<Loaded> {
     let begun = Instant::now();
-    let (mut options, cpu) = options(context, args)?;
+    let (mut options, machine) = options(context, args)?;
     adjust(&mut options);
     let model = watch(context, name, Model::load(name, options), args.memory)?;
-    tell(context, &model, &cpu, begun);
-    Ok(Loaded { model, cpu })
+    tell(context, &model, &machine, begun);
+    Ok(Loaded { model, machine })
 }
 
 /// What the engine is told about loading for one person, and the backend it will use.
 ///
 /// # Errors
-/// When the machine lacks the instruction set, or there is no place for a cache.
-pub fn options(context: &Context, args: &LoadArgs) -> Result<(LoadOptions, Cpu)> {
-    let cpu = CpuOptions { threads: args.threads, precise: args.precise, isa: args.isa };
-    let cpu = Cpu::new(&cpu)?;
-    let backend = cpu.clone();
+/// When the machine lacks the device or the instruction set, or there is no place for a cache.
+pub fn options(context: &Context, args: &LoadArgs) -> Result<(LoadOptions, Machine)> {
+    let machine = Machine::of(args)?;
+    let backend = machine.clone();
     let options = LoadOptions {
-        backend: BackendChoice::Custom(Arc::new(move || Ok(Box::new(backend.clone())))),
+        backend: BackendChoice::Custom(Arc::new(move || Ok(backend.backend()))),
         context: args.context,
         kv: args.kv,
         memory: args.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
@@ -56,7 +55,7 @@ pub fn options(context: &Context, args: &LoadArgs) -> Result<(LoadOptions, Cpu)>
         max_sequences: 1,
         ..LoadOptions::default()
     };
-    Ok((options, cpu))
+    Ok((options, machine))
 }
 
 /// Waits for a model, showing what happens; Ctrl-C gives it up.
@@ -87,7 +86,7 @@ fn follow(context: &Context, name: &str, loading: Loading, memory: Option<u64>) 
 }
 
 /// What `--verbose` tells about a loaded model.
-fn tell(context: &Context, model: &Model, cpu: &Cpu, begun: Instant) {
+fn tell(context: &Context, model: &Model, machine: &Machine, begun: Instant) {
     let (info, memory) = (model.info(), model.status().memory);
     if let Some(path) = &info.path {
         context.detail(&format!("model: {}", path.display()));
@@ -103,8 +102,8 @@ fn tell(context: &Context, model: &Model, cpu: &Cpu, begun: Instant) {
     context.detail(&format!(
         "backend: {}, {} threads, {}",
         info.backend,
-        cpu.threads(),
-        cpu.level()
+        machine.threads(),
+        machine.level()
     ));
     context.detail(&format!("context: {}", info.context));
     context.detail(&format!(

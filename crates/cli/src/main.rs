@@ -8,6 +8,7 @@ mod args;
 mod chat;
 mod commands;
 mod context;
+mod device;
 mod errors;
 mod hints;
 mod input;

@@ -25,6 +25,7 @@ use tessera_graph::{
 use device::{Device, DeviceError};
 pub use exec::Model;
 pub use queue::Counters;
+pub use tessera_tile::sim::Checks;
 
 /// A backend over one kind of device.
 pub struct Gpu<F> {
@@ -53,7 +54,7 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
 }
 
 /// The backend over simulated devices.
-pub fn sim(checks: tessera_tile::sim::Checks) -> Gpu<impl Fn() -> Result<sim::Sim, DeviceError>> {
+pub fn sim(checks: Checks) -> Gpu<impl Fn() -> Result<sim::Sim, DeviceError>> {
     Gpu::new("sim", move || Ok(sim::Sim::new(checks)))
 }
 

@@ -124,6 +124,14 @@ fn values_keep_to_their_blocks() {
     refused(
         || {
             let kept = Cell::new(None);
+            when(is(group(0), 0), || kept.set(Some(Tile::sum(0.0))));
+            kept.get().unwrap().restore(shared::<F32>("s", 256), 0, 16);
+        },
+        "a tile is used outside of the block that makes it",
+    );
+    refused(
+        || {
+            let kept = Cell::new(None);
             when(is(group(0), 0), || {
                 kept.set(Some(tessera_tile::flow::Mutable::variable(1u32, "count")));
             });
@@ -185,6 +193,8 @@ fn tiles_take_their_places() {
         },
         message,
     );
+    accepted(|| Tile::sum(0.0).restore(single(), 0, 16));
+    refused(|| Tile::left(half(), 0, 12).restore(single(), 0, 12), "not a multiple of 8");
     refused(|| Tile::left(half(), 0, 16).store(single(), 0, 16), "a sum is stored");
     refused(|| Tile::left(half(), 0, 12), "rows of a tile lie 12 elements apart");
     refused(

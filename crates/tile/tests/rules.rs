@@ -197,6 +197,7 @@ fn a_sum_is_of_the_kind_of_what_it_sums() {
             let sum = Tile::sum(0.0);
             let (a, b) = (Tile::left(s, 0, 16), Tile::right_transposed(s, 0, 16));
             add_twice(sum, a, b);
+            sum.restore(shared::<F32>("back", 256), 0, 16);
         })
     };
     let half = print::cuda(&of(Elem::F16));
@@ -205,6 +206,7 @@ fn a_sum_is_of_the_kind_of_what_it_sums() {
     says(&half, "tile_f16_right_transposed right;");
     says(&half, "tile_load_transposed(right, s, 16u);");
     says(&half, "tile_multiply(sum, left, right);");
+    says(&half, "tile_load(sum, back, 16u);");
     let single = print::cuda(&of(Elem::F32));
     says(&single, "tile_f32_sum sum;");
     says(&single, "tile_f32_left left;");
@@ -242,13 +244,13 @@ fn all_of_the_program_comes_from_the_record() {
     assert!(program.body.is_empty());
     // a constant is written wherever it is used
     let program = made(|| {
-        let y = Out::<U32>::declare("y", None);
-        let c = val(9u32);
-        y.set(c, c + c);
+        let y = Out::<F32>::declare("y", None);
+        let c = val(1.5f32);
+        y.set(9, c + c);
     });
     let constants = program.body.iter();
     let constants =
-        constants.filter(|s| matches!(s.kind, Kind::Let(_, Expr::Const(Const::U32(9)))));
+        constants.filter(|s| matches!(s.kind, Kind::Let(_, Expr::Const(Const::F32(_)))));
     assert_eq!(constants.count(), 1);
-    says(&print::metal(&program), "y[9u] = 9u + 9u;");
+    says(&print::metal(&program), "y[9u] = 1.5f + 1.5f;");
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::values;
+use crate::device::Device;
 
 /// Arguments of `tessera bench`.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +40,9 @@ pub struct BenchArgs {
     /// Instruction set: portable, avx2, avx-vnni, avx512 or avx512-bf16 [default: the best of this machine]
     #[arg(long, value_name = "ISA", value_parser = values::isa)]
     pub isa: Option<tessera_cpu::Level>,
+    /// What computes: auto, cpu, metal, cuda or sim
+    #[arg(long, value_enum, value_name = "DEVICE", default_value_t, hide_possible_values = true)]
+    pub device: Device,
     /// Type of remembered keys and values: f16, bf16 or f32 [default: what the processor multiplies best]
     #[arg(long, value_name = "TYPE", value_parser = values::kv)]
     pub kv: Option<tessera_graph::KvType>,

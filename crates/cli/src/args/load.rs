@@ -4,6 +4,7 @@ use clap::Args;
 use tessera_graph::KvType;
 
 use super::values;
+use crate::device::Device;
 
 /// Options of every command that runs a model.
 #[derive(Debug, Clone, Default, Args)]
@@ -12,7 +13,17 @@ pub struct LoadArgs {
     /// Positions of the context [default: as many as the model and the memory allow]
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     pub context: Option<usize>,
-    /// Threads [default: one for each core]
+    /// What computes: auto, cpu, metal, cuda or sim [default: auto, which is the processor until GPUs have been measured]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "DEVICE",
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub device: Device,
+    /// Threads of the processor [default: one for each core]
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     pub threads: Option<usize>,
     /// Compute with f32 activations instead of int8: slower, for comparison

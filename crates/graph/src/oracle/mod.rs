@@ -22,6 +22,8 @@ use crate::{
 };
 use memory::Memory;
 pub use pointwise::{activate, erf, gated};
+#[doc(hidden)]
+pub use sample::sample;
 
 /// The oracle as a backend.
 #[derive(Debug, Clone, Copy, Default)]
@@ -271,7 +273,7 @@ impl Executable for Interpreter {
         sampled.extend(batch.outputs.iter().enumerate().map(
             |(i, output)| match &output.sampling {
                 Some(sampling) => {
-                    sample::sample(logits.row(i), sampling, batch.history(output), output.position)
+                    sample(logits.row(i), sampling, batch.history(output), output.position)
                 }
                 None => Sampled::default(),
             },

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use crate::{Sampled, Sampling, TokenCount, random};
 
 /// Draws from one row of logits; `position` is the one the drawn token will have.
-pub(super) fn sample(
+pub fn sample(
     logits: &[f32],
     sampling: &Sampling,
     history: &[TokenCount],

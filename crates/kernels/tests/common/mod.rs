@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test uses a part
 
 pub mod paged;
+pub mod product;
 pub mod steps;
 
 use std::{

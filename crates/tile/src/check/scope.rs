@@ -4,7 +4,7 @@
 
 use crate::{
     BuildError, Program,
-    ir::{Block, Kind, Line, Reg, Stmt, TileReg},
+    ir::{Block, Kind, Line, Reg, Stmt, TileReg, TileRole},
 };
 
 /// Checks a program.
@@ -70,6 +70,12 @@ impl Scope<'_> {
         let tiles: &[TileReg] = match &stmt.kind {
             Kind::TileMultiply { sum, left, right } => &[*sum, *left, *right],
             Kind::TileStore { tile, .. } => &[*tile],
+            // a sum is read back into one that is there
+            Kind::TileLoad { tile, .. }
+                if self.program.tiles[tile.0 as usize].role == TileRole::Sum =>
+            {
+                &[*tile]
+            }
             _ => &[],
         };
         if tiles.iter().any(|tile| !self.tiles[tile.0 as usize]) {

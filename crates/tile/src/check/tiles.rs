@@ -44,8 +44,10 @@ impl Tiles<'_> {
             Kind::TileFill { tile, .. } if !role(tile, TileRole::Sum) => {
                 refuse("only a sum is filled with a value")
             }
-            Kind::TileLoad { tile, memory, .. } => match self.program.elem(*memory) {
-                _ if role(tile, TileRole::Sum) => refuse("a sum is not loaded"),
+            Kind::TileLoad { tile, memory, transposed, .. } => match self.program.elem(*memory) {
+                elem if role(tile, TileRole::Sum) && (elem != Elem::F32 || *transposed) => {
+                    refuse("a sum is read back from elements of F32, as it was stored")
+                }
                 Elem::F16 | Elem::F32 => Ok(()),
                 elem => {
                     let (kernel, line) = (self.program.name.clone(), Line(stmt.at).to_string());

@@ -12,6 +12,7 @@ use crate::{
     args::{BenchArgs, LoadArgs},
     commands::model_and_text,
     context::Context,
+    device::Machine,
     errors::{Exit, usage},
     loading::{self, Loaded},
     output,
@@ -65,8 +66,11 @@ enum Line {
 /// Measures the machine as the loaded model uses it.
 fn limits(loaded: &Loaded) -> Result<[Limit; 2]> {
     let bytes = loaded.model.info().details.as_ref().map_or(1 << 28, |it| it.bytes);
-    let found = loaded.cpu.measure(bytes)?;
-    let n_threads = loaded.cpu.threads();
+    let Machine::Cpu(cpu) = &loaded.machine else {
+        return Err(usage("--limits measures the processor; it is not what computes here"));
+    };
+    let found = cpu.measure(bytes)?;
+    let n_threads = cpu.threads();
     let limit = |limit, per_second| Limit { limit, n_threads, value: per_second / 1e9 };
     Ok([limit("read", found.read), limit("int8", found.int8)])
 }
@@ -94,6 +98,7 @@ pub fn run(context: &Context, args: BenchArgs) -> Result<Exit> {
     for threads in threads {
         let load = LoadArgs {
             context: longest,
+            device: args.device,
             threads,
             precise: args.precise,
             isa: args.isa,
@@ -183,11 +188,11 @@ fn row(name: &str, loaded: &Loaded, args: &BenchArgs, report: &BenchReport) -> R
         model_size: size as u64,
         model_n_params: parameters as u64,
         backend: info.backend.to_owned(),
-        isa: loaded.cpu.level().to_string(),
+        isa: loaded.machine.level(),
         precise: args.precise,
         type_k: kv,
         type_v: kv,
-        n_threads: loaded.cpu.threads(),
+        n_threads: loaded.machine.threads(),
         n_prompt: case.prompt,
         n_gen: case.generate,
         n_depth: case.depth,
@@ -217,6 +222,7 @@ mod tests {
             limits: false,
             precise: false,
             isa: None,
+            device: Default::default(),
             kv: None,
         };
         let found: Vec<_> =

@@ -1,0 +1,158 @@
+//! What a test sets and asks.
+
+use std::{
+    cell::RefCell,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicIsize, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use tessera_tile::{Program, sim::Checks};
+
+/// How the fake behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Decides the order of concurrent dispatches.
+    pub seed: u64,
+    /// How much the simulator checks.
+    pub checks: Checks,
+    /// Whether there is a GPU at all.
+    pub present: bool,
+    /// Apple's family of it: 7 is M1.
+    pub family: isize,
+    /// Version of macOS.
+    pub macos: u32,
+    /// Threads of a threadgroup at most.
+    pub threads: usize,
+    /// Lanes of a simdgroup.
+    pub lanes: usize,
+    /// Bytes of threadgroup memory at most.
+    pub shared: usize,
+    /// Bytes of all buffers at most.
+    pub memory: usize,
+    /// A kernel that the compiler refuses.
+    pub refused: Option<String>,
+    /// Where the user's caches are.
+    pub caches: PathBuf,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            checks: Checks::All,
+            present: true,
+            family: 7,
+            macos: 15,
+            threads: 1024,
+            lanes: 32,
+            shared: 32 << 10,
+            memory: 1 << 30,
+            refused: None,
+            caches: PathBuf::from("/Users/nobody/Library/Caches"),
+        }
+    }
+}
+
+/// One Mac. Objects belong to the world that is entered on the thread which makes them, or to their maker's.
+#[derive(Debug, Default)]
+pub struct World {
+    /// How it behaves.
+    pub settings: Settings,
+    programs: Mutex<Vec<Program>>,
+    violations: Mutex<Vec<String>>,
+    bounds: Mutex<Option<Vec<usize>>>,
+    random: AtomicU64,
+    pub(crate) live: AtomicIsize,
+    pub(crate) allocated: AtomicIsize,
+    pub(crate) texts: AtomicU64,
+    pub(crate) machine: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) dispatches: AtomicU64,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Arc<World>> = RefCell::default();
+}
+
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    /// Makes a world and enters it on this thread.
+    pub fn enter(settings: Settings) -> Arc<Self> {
+        let random = AtomicU64::new(settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let world = Arc::new(Self { settings, random, ..Self::default() });
+        CURRENT.with(|current| current.replace(Arc::clone(&world)));
+        world
+    }
+
+    pub(crate) fn current() -> Arc<Self> {
+        CURRENT.with(|current| Arc::clone(&current.borrow()))
+    }
+
+    /// Tells what kernels mean.
+    pub fn know(&self, programs: &[Program]) {
+        lock(&self.programs).extend_from_slice(programs);
+    }
+
+    pub(crate) fn program(&self, name: &str) -> Option<Program> {
+        lock(&self.programs).iter().find(|program| program.name == name).cloned()
+    }
+
+    /// Tells how many bytes of each buffer the next dispatch may touch, which Metal itself is never told.
+    pub fn bound(&self, bytes: Vec<usize>) {
+        *lock(&self.bounds) = Some(bytes);
+    }
+
+    pub(crate) fn take_bounds(&self) -> Option<Vec<usize>> {
+        lock(&self.bounds).take()
+    }
+
+    pub(crate) fn violation(&self, what: impl Into<String>) {
+        lock(&self.violations).push(what.into());
+    }
+
+    /// What was done against the rules so far.
+    pub fn violations(&self) -> Vec<String> {
+        lock(&self.violations).clone()
+    }
+
+    /// A number below `n`.
+    pub(crate) fn draw(&self, n: usize) -> usize {
+        let mut x = self.random.load(Relaxed);
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.store(x, Relaxed);
+        ((x >> 32) as usize * n) >> 32
+    }
+
+    /// Objects that were made and not released.
+    pub fn live(&self) -> isize {
+        self.live.load(Relaxed)
+    }
+
+    /// Texts compiled.
+    pub fn texts(&self) -> u64 {
+        self.texts.load(Relaxed)
+    }
+
+    /// Kernels compiled to machine code.
+    pub fn machine(&self) -> u64 {
+        self.machine.load(Relaxed)
+    }
+
+    /// Command buffers committed.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Relaxed)
+    }
+
+    /// Kernels that ran.
+    pub fn dispatches(&self) -> u64 {
+        self.dispatches.load(Relaxed)
+    }
+}

@@ -1,0 +1,146 @@
+//! What a chunk of a state space does to its state.
+//!
+//! Version 1: a threadgroup makes 64 x 64 elements of a head's, 16 a thread.
+
+use tessera_tile::prelude::*;
+
+use super::{
+    CHUNK, NO_CHUNK,
+    block::{Operand, SIDE, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
+    factor, factor_of,
+};
+use crate::{
+    recurrence::{self, rate},
+    unit::softplus,
+};
+
+/// `carried[n][p] = sum over t of exp(L[end] - L[t]) d[t] b[t][n] x[t][p]`, where `L` is the sum of the logarithms of the
+/// decays and `d` the steps, as [`Scan`](crate::scan::Scan) has them; and `factors`: the logarithm, 1, `d`.
+///
+/// Operands are those of `Scan`; `factors` is `[chunks, heads, FACTORS, CHUNK]`, `carried` `[chunks, heads, state, head_dim]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ScanCarry {
+    /// Whether `decay` is the logarithm of the rate, `A = -exp(w)`, and not `A` itself.
+    pub log_decay: bool,
+}
+
+/// Scalars of [`ScanCarry`].
+#[derive(Debug, Clone, Copy, tessera_tile::Args)]
+pub struct ScanCarryArgs {
+    /// Heads.
+    pub heads: u32,
+    /// Groups of heads that share `b`.
+    pub groups: u32,
+    /// Elements of a head.
+    pub head_dim: u32,
+    /// Rows of its state.
+    pub state: u32,
+    /// Entries of the table `chunks`.
+    pub chunks: u32,
+    /// Least step.
+    pub least: f32,
+    /// Greatest step.
+    pub greatest: f32,
+}
+
+/// Tokens at a time.
+const DEPTH: u32 = 32;
+
+impl Spec for ScanCarry {
+    type Args = ScanCarryArgs;
+
+    fn name(&self) -> String {
+        format!("scan_carry{}", if self.log_decay { "_log" } else { "" })
+    }
+
+    fn threads(&self) -> u32 {
+        THREADS
+    }
+
+    fn grid(&self, a: &ScanCarryArgs) -> [u32; 3] {
+        [a.state.div_ceil(SIDE) * a.head_dim.div_ceil(SIDE), a.heads, a.chunks]
+    }
+
+    fn check(&self, a: &ScanCarryArgs) -> Result<(), String> {
+        recurrence::check_heads(a.heads, a.groups)?;
+        match (a.state, a.head_dim) {
+            (0, _) | (_, 0) => Err("an empty state".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[kernel]
+fn scan_carry(
+    k: &ScanCarry,
+    chunks: In<U32>,
+    x: In<F32>,
+    dt: In<F32>,
+    b: In<F32>,
+    decay: In<F32>,
+    dt_bias: In<F32>,
+    factors: Out<F32>,
+    carried: Out<F32>,
+    a: Args<ScanCarryArgs>,
+) {
+    let (head, chunk) = (group(1), group(2));
+    let across = div_ceil(a.head_dim, SIDE);
+    let (first_row, first_column) = (group(0) / across * SIDE, group(0) % across * SIDE);
+    let first = chunks.at(chunk);
+    let logs = shared::<F32>("logs", CHUNK);
+    let left = shared::<F32>("left", CHUNK);
+    let writers = shared("writers", DEPTH * SIDE);
+    let inputs = shared("inputs", DEPTH * SIDE);
+    if first != NO_CHUNK {
+        let mut step = 0.0;
+        if thread() < CHUNK {
+            let given = dt.at((first + thread()) * a.heads + head);
+            step = min(max(softplus(given + dt_bias.at(head)), a.least), a.greatest);
+            let log = rate(k.log_decay, decay, head) * step;
+            logs.set(thread(), log);
+            if group(0) == 0 {
+                let at = chunk * a.heads + head;
+                factors.set(factor_of(at, factor::LOG) + thread(), log);
+                factors.set(factor_of(at, factor::READ) + thread(), 1.0);
+                factors.set(factor_of(at, factor::WRITE) + thread(), step);
+            }
+        }
+        barrier();
+        if thread() < CHUNK {
+            let mut log = 0.0;
+            for t in thread() + 1..CHUNK {
+                log += logs.at(t);
+            }
+            left.set(thread(), exp(log) * step);
+        }
+        barrier();
+        let block = zeros();
+        let of_group = head / (a.heads / a.groups);
+        for at in (val(0)..CHUNK).step_by(DEPTH) {
+            stage(writers, DEPTH, SIDE, SIDE, |t, n| {
+                let n = first_row + n;
+                let place = ((first + at + t) * a.groups + of_group) * a.state + n;
+                or_zero(b, n < a.state, place) * left.at(at + t)
+            });
+            stage(inputs, DEPTH, SIDE, SIDE, |t, p| {
+                let p = first_column + p;
+                let place = ((first + at + t) * a.heads + head) * a.head_dim + p;
+                or_zero(x, p < a.head_dim, place)
+            });
+            barrier();
+            let (rows, columns) = (Operand::Depths(writers), Operand::Depths(inputs));
+            multiply_add(&block, rows, val(0), columns, DEPTH);
+            barrier();
+        }
+        for i in 0..4u32 {
+            for j in 0..4u32 {
+                let n = first_row + Operand::Depths(writers).row(row_place(), i);
+                let p = first_column + Operand::Depths(inputs).row(column_place(), j);
+                if (n < a.state) & (p < a.head_dim) {
+                    let at = ((chunk * a.heads + head) * a.state + n) * a.head_dim + p;
+                    carried.set(at, block.sums[i as usize][j as usize]);
+                }
+            }
+        }
+    }
+}

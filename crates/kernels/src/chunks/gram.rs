@@ -1,0 +1,94 @@
+//! Products of all pairs of a chunk's tokens.
+//!
+//! Version 1: a threadgroup makes all of a chunk's for one group, 16 a thread.
+
+use tessera_tile::prelude::*;
+
+use super::{
+    CHUNK, NO_CHUNK,
+    block::{Operand, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
+};
+
+/// `products[chunk][g][t][s] = a[t][g] . b[s][g]`.
+///
+/// `a` and `b` are `[rows, groups * width]`, `products` `[chunks, groups, CHUNK, CHUNK]`; `chunks` is the
+/// [table](super::fill). Numbers without a chunk are left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Gram;
+
+/// Scalars of [`Gram`].
+#[derive(Debug, Clone, Copy, tessera_tile::Args)]
+pub struct GramArgs {
+    /// Elements of a group.
+    pub width: u32,
+    /// Groups.
+    pub groups: u32,
+    /// Entries of the table.
+    pub chunks: u32,
+}
+
+/// Elements at a time.
+const DEPTH: u32 = 32;
+
+/// Distance of rows in shared memory.
+const STRIDE: u32 = DEPTH + 4;
+
+impl Spec for Gram {
+    type Args = GramArgs;
+
+    fn name(&self) -> String {
+        "chunk_gram".into()
+    }
+
+    fn threads(&self) -> u32 {
+        THREADS
+    }
+
+    fn grid(&self, a: &GramArgs) -> [u32; 3] {
+        [a.groups, a.chunks, 1]
+    }
+
+    fn check(&self, a: &GramArgs) -> Result<(), String> {
+        match a.width {
+            0 => Err("groups of no elements".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[kernel]
+fn gram(
+    _k: &Gram,
+    chunks: In<U32>,
+    a: In<F32>,
+    b: In<F32>,
+    products: Out<F32>,
+    args: Args<GramArgs>,
+) {
+    let (of_group, chunk) = (group(0), group(1));
+    let (width, groups) = (args.width, args.groups);
+    let first = chunks.at(chunk);
+    let (left, right) = (shared("left", CHUNK * STRIDE), shared("right", CHUNK * STRIDE));
+    let (rows, columns) = (Operand::Rows(left, STRIDE), Operand::Rows(right, STRIDE));
+    if first != NO_CHUNK {
+        let block = zeros();
+        for at in (val(0)..width).step_by(DEPTH) {
+            let read = |from: In<F32>, t: Val<u32>, i: Val<u32>| {
+                let place = ((first + t) * groups + of_group) * width + at + i;
+                or_zero(from, at + i < width, place)
+            };
+            stage(left, CHUNK, DEPTH, STRIDE, |t, i| read(a, t, i));
+            stage(right, CHUNK, DEPTH, STRIDE, |t, i| read(b, t, i));
+            barrier();
+            multiply_add(&block, rows, val(0), columns, DEPTH);
+            barrier();
+        }
+        for i in 0..4u32 {
+            for j in 0..4u32 {
+                let (t, s) = (rows.row(row_place(), i), columns.row(column_place(), j));
+                let at = ((chunk * groups + of_group) * CHUNK + t) * CHUNK + s;
+                products.set(at, block.sums[i as usize][j as usize]);
+            }
+        }
+    }
+}
