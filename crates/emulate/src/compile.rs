@@ -163,8 +163,12 @@ pub(crate) fn build(
     if sanitizer == Sanitizer::None {
         arguments.extend(["-shared", "-Wl,-z,defs"]);
     }
-    run_tool(folder, "linking the kernels", &arguments)?;
-    Ok(folder.join(product))
+    match run_tool(folder, "linking the kernels", &arguments) {
+        Err(Error::Tool { messages, .. }) if messages.contains("libclang_rt.") => {
+            Err(Error::NoSanitizer { sanitizer, messages })
+        }
+        linked => linked.map(|()| folder.join(product)),
+    }
 }
 
 /// Whether a text is well typed; nothing is built.

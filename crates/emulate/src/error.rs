@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use crate::{Language, lint::Complaint};
+use crate::{Language, Sanitizer, lint::Complaint};
 
 /// Why a text cannot be built, or a launch did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,16 @@ pub enum Error {
         /// Which language.
         language: Language,
         /// What the compiler says.
+        messages: String,
+    },
+    /// The compiler is there, the sanitizer's library is not.
+    #[error(
+        "the compiler lacks the library of {sanitizer:?} sanitizing. Install it (Debian: apt-get install libclang-rt-19-dev):\n{messages}"
+    )]
+    NoSanitizer {
+        /// Which.
+        sanitizer: Sanitizer,
+        /// What the linker says.
         messages: String,
     },
     /// A tool of ours failed, which is no fault of the text.

@@ -5,12 +5,17 @@ use tessera_graph::{
     Progress, Sampled, Weights,
 };
 
+use tessera_kernels::tables::{FAILED, draw};
+
 use crate::{
-    device::{Bound, Device, DeviceError},
+    Tuning,
+    device::{Device, DeviceError},
+    draws::{self, Mode},
     lower::{self, Lowered},
+    memory::{Buffers, Growing},
     queue::{Counters, Queue},
     state::States,
-    stream::{BufferId, Hazards, Range, Shape},
+    stream::{Hazards, Shape},
     weights,
 };
 
@@ -30,14 +35,11 @@ pub struct Model<D: Device> {
     queue: Queue<D>,
     lowered: Lowered,
     pipelines: Vec<D::Pipeline>,
-    arena: D::Buffer,
-    tables: D::Buffer,
-    results: D::Buffer,
-    weights: Vec<D::Buffer>,
-    states: States<D>,
+    buffers: Buffers<D>,
     hazards: Hazards,
     /// Reused from step to step.
     words: Vec<u32>,
+    draws: draws::Words,
     args: Vec<u32>,
     bytes: Vec<u8>,
 }
@@ -47,8 +49,9 @@ pub fn footprint(
     graph: &Graph,
     bound: &Weights,
     limits: &Limits,
+    tuning: &Tuning,
 ) -> Result<Footprint, BackendError> {
-    let lowered = lower::lower(graph, bound, limits)?;
+    let lowered = lower::lower(graph, bound, limits, tuning)?;
     Ok(Footprint {
         weights: lowered.weights.bytes(),
         arena: lowered.step_bytes(limits),
@@ -63,11 +66,8 @@ pub fn footprint(
 impl Lowered {
     /// Bytes of all that a step needs besides weights and states.
     fn step_bytes(&self, limits: &Limits) -> usize {
-        self.arena + self.tables.words * 4 + self.result_bytes(limits)
-    }
-
-    fn result_bytes(&self, limits: &Limits) -> usize {
-        (limits.outputs * self.results).max(16)
+        let draws = limits.outputs * draw::WORDS as usize * 4;
+        self.arena + self.tables.words * 4 + draws + self.results.bytes
     }
 }
 
@@ -77,16 +77,24 @@ impl<D: Device> Model<D> {
         graph: Graph,
         bound: &Weights,
         limits: &Limits,
+        tuning: &Tuning,
         device: D,
         progress: &mut Progress<'_>,
     ) -> Result<Self, BackendError> {
-        let lowered = lower::lower(&graph, bound, limits)?;
+        let lowered = lower::lower(&graph, bound, limits, tuning)?;
         let mut queue = Queue::new(device);
         let pipelines = queue.build(&lowered.stream.programs)?;
         let device = queue.device();
-        let arena = device.allocate(lowered.arena.max(16), "intermediates")?;
-        let tables = device.allocate(lowered.tables.words * 4, "tables of a step")?;
-        let results = device.allocate(lowered.result_bytes(limits), "results")?;
+        let draws = limits.outputs * draw::WORDS as usize * 4;
+        let arena = Growing::new(device, lowered.arena, "intermediates")?;
+        let tables = Growing::new(device, lowered.tables.words * 4, "tables of a step")?;
+        let draws = Growing::new(device, draws, "how outputs are drawn")?;
+        let results = Growing::new(device, lowered.results.bytes, "results")?;
+        let side = [
+            Growing::new(device, 0, "biases")?,
+            Growing::new(device, 0, "tokens that have occurred")?,
+            Growing::new(device, 0, "masks of tokens")?,
+        ];
         let total = lowered.weights.bytes();
         let mut done = 0;
         let mut buffers = Vec::with_capacity(lowered.weights.buffers.len());
@@ -108,13 +116,10 @@ impl<D: Device> Model<D> {
             queue,
             lowered,
             pipelines,
-            arena,
-            tables,
-            results,
-            weights: buffers,
-            states,
+            buffers: Buffers { arena, tables, draws, side, results, weights: buffers, states },
             hazards: Hazards::default(),
             words: Vec::new(),
+            draws: draws::Words::default(),
             args: Vec::new(),
             bytes: Vec::new(),
         })
@@ -125,6 +130,82 @@ impl<D: Device> Model<D> {
         self.queue.counters()
     }
 
+    /// Sends what the step is told, launches everything, and waits.
+    fn run(&mut self, words: usize, shape: &Shape) -> Result<(), BackendError> {
+        let Buffers { side, .. } = &mut self.buffers;
+        let lists = [&self.draws.biases, &self.draws.history];
+        for (buffer, list) in side.iter_mut().zip(lists) {
+            buffer.reserve(self.queue.device(), list.len() * 4)?;
+        }
+        let mut recording = self.queue.record()?;
+        let Buffers { tables, draws, side: [biases, history, _], .. } = &mut self.buffers;
+        for (buffer, words) in [
+            (tables, &self.words[..words]),
+            (draws, &self.draws.draws),
+            (biases, &self.draws.biases),
+            (history, &self.draws.history),
+        ] {
+            if !words.is_empty() {
+                self.bytes.clear();
+                self.bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+                recording.upload(buffer.get_mut(), 0, &self.bytes)?;
+            }
+        }
+        self.hazards.clear();
+        for stage in self.lowered.stream.stages.iter().filter(|stage| stage.runs(shape)) {
+            let grid = (stage.geometry)(shape, &mut self.args);
+            if grid.contains(&0) {
+                continue;
+            }
+            if self.hazards.add(&stage.bindings) {
+                recording.barrier()?;
+            }
+            let bound: Vec<_> = stage
+                .bindings
+                .iter()
+                .map(|(range, _)| self.buffers.bind(range))
+                .collect::<Result<_, _>>()?;
+            let pipeline = &self.pipelines[stage.kernel];
+            recording
+                .dispatch(pipeline, &bound, &self.args, grid)
+                .map_err(|error| BackendError::Device(format!("{}: {error}", stage.label)))?;
+        }
+        for range in self.lowered.results.of(&shape.mode) {
+            recording.download(self.buffers.bind(&range)?)?;
+        }
+        Ok(recording.commit()?.wait(&mut self.bytes)?)
+    }
+
+    /// What was read back, by output.
+    fn collect(&self, batch: &Batch, mode: &Mode, sampled: &mut Vec<Sampled>) {
+        let count = mode.draws as usize;
+        let words = |first: usize, len: usize| {
+            let bytes = self.bytes.get(first * 4..(first + len) * 4).unwrap_or_default();
+            bytes.as_chunks::<4>().0.iter().map(|&bytes| u32::from_le_bytes(bytes))
+        };
+        let mut drawn = 0;
+        sampled.clear();
+        for output in &batch.outputs {
+            let mut result = Sampled::default();
+            if let Some(sampling) = &output.sampling {
+                let token = words(drawn, 1).next().unwrap_or(FAILED);
+                result.failed = token == FAILED;
+                if !result.failed {
+                    result.token = token;
+                    let logprob = words(count + drawn, 1).next().filter(|_| sampling.logprobs);
+                    result.logprob = logprob.map_or(0.0, f32::from_bits);
+                    let stride = 2 * mode.top as usize;
+                    let top = words(2 * count + drawn * stride, stride).collect::<Vec<_>>();
+                    let wanted = (sampling.top_logprobs as usize).min(self.graph.vocab());
+                    let pairs = top.as_chunks::<2>().0.iter().take(wanted);
+                    result.top = pairs.map(|&[id, bits]| (id, f32::from_bits(bits))).collect();
+                }
+                drawn += 1;
+            }
+            sampled.push(result);
+        }
+    }
+
     /// Whether all pages and slots that a batch names are there.
     fn check_blocks(&self, batch: &Batch) -> Result<(), BackendError> {
         let windows = self.graph.windows().count();
@@ -133,14 +214,14 @@ impl<D: Device> Model<D> {
         };
         for run in &batch.runs {
             for group in 0..windows {
-                let held = self.states.held(group);
+                let held = self.buffers.states.held(group);
                 let outside = |&&page: &&u32| page != NO_PAGE && page as usize >= held;
                 if let Some(&page) = batch.table(run, group).iter().find(outside) {
                     return missing("page", page, held);
                 }
             }
             if self.graph.is_recurrent() {
-                let held = self.states.held(windows);
+                let held = self.buffers.states.held(windows);
                 let saved = batch.saves(run).iter().map(|save| save.slot);
                 let read = Some(run.slot).filter(|&slot| slot != NO_SLOT);
                 if let Some(slot) = saved.chain(read).find(|&slot| slot as usize >= held) {
@@ -152,88 +233,45 @@ impl<D: Device> Model<D> {
     }
 }
 
-/// A buffer by its name.
-fn bind<'a, D: Device>(
-    range: &Range,
-    [arena, tables, results]: [&'a D::Buffer; 3],
-    weights: &'a [D::Buffer],
-    states: &'a States<D>,
-) -> Result<Bound<'a, D::Buffer>, BackendError> {
-    let buffer = match range.buffer {
-        BufferId::Arena => arena,
-        BufferId::Tables | BufferId::Draws => tables,
-        BufferId::Results => results,
-        BufferId::Weight(i) => &weights[i],
-        BufferId::State(i) => {
-            let missing = || BackendError::Batch(format!("state {i} has no pages or slots"));
-            states.buffer(i).ok_or_else(missing)?
-        }
-    };
-    let bytes = match range.buffer {
-        BufferId::State(i) => states.buffer_bytes(i) - range.offset,
-        _ => range.bytes,
-    };
-    Ok(Bound { buffer, offset: range.offset, bytes })
-}
-
 impl<D: Device> Executable for Model<D> {
     fn grow(&mut self, group: usize, blocks: usize) -> Result<(), BackendError> {
-        self.states.grow(self.queue.device(), group, blocks)
+        self.buffers.states.grow(self.queue.device(), group, blocks)
     }
 
     fn block_bytes(&self, group: usize) -> usize {
-        self.states.bytes_of(group)
+        self.buffers.states.bytes_of(group)
     }
 
     fn copy(&mut self, group: usize, from: u32, to: u32) -> Result<(), BackendError> {
-        self.states.copy(self.queue.device(), group, from, to)
+        self.buffers.states.copy(self.queue.device(), group, from, to)
     }
 
     fn export(&self, group: usize, block: u32, out: &mut Vec<u8>) -> Result<(), BackendError> {
-        self.states.export(self.queue.peek(), group, block, out)
+        self.buffers.states.export(self.queue.peek(), group, block, out)
     }
 
     fn import(&mut self, group: usize, block: u32, bytes: &[u8]) -> Result<(), BackendError> {
-        self.states.import(self.queue.device(), group, block, bytes)
+        self.buffers.states.import(self.queue.device(), group, block, bytes)
     }
 
     fn step(&mut self, batch: &Batch, sampled: &mut Vec<Sampled>) -> Result<(), BackendError> {
         batch.check(&self.graph, &self.limits)?;
         self.check_blocks(batch)?;
+        let mode = self.draws.fill(batch)?;
         let last = batch.runs.iter().map(|run| run.position + run.len).max();
+        let (words, singles, blocks) = self.lowered.tables.fill(batch, &mut self.words);
         let shape = Shape {
             tokens: batch.tokens.len() as u32,
             outputs: batch.outputs.len() as u32,
-            draws: batch.outputs.iter().filter(|output| output.sampling.is_some()).count() as u32,
+            mode,
             runs: batch.runs.len() as u32,
+            singles,
+            blocks,
             longest: batch.runs.iter().map(|run| run.len).max().unwrap_or(0),
             context: last.unwrap_or(0),
         };
-        let words = self.lowered.tables.fill(batch, &mut self.words);
-        self.bytes.clear();
-        self.bytes.extend(self.words[..words].iter().flat_map(|word| word.to_le_bytes()));
-        let mut recording = self.queue.record()?;
-        recording.upload(&mut self.tables, 0, &self.bytes)?;
-        let fixed = [&self.arena, &self.tables, &self.results];
-        self.hazards.clear();
-        for stage in self.lowered.stream.stages.iter().filter(|stage| stage.runs(&shape)) {
-            let grid = (stage.geometry)(&shape, &mut self.args);
-            if grid.contains(&0) {
-                continue;
-            }
-            if self.hazards.add(&stage.bindings) {
-                recording.barrier()?;
-            }
-            let bound: Vec<_> = stage
-                .bindings
-                .iter()
-                .map(|(range, _)| bind::<D>(range, fixed, &self.weights, &self.states))
-                .collect::<Result<_, _>>()?;
-            recording.dispatch(&self.pipelines[stage.kernel], &bound, &self.args, grid)?;
-        }
-        recording.commit()?.wait(&mut self.bytes)?;
-        sampled.clear();
-        sampled.resize(batch.outputs.len(), Sampled::default());
+        self.run(words, &shape)?;
+        self.collect(batch, &mode, sampled);
         Ok(())
     }
 
@@ -241,7 +279,7 @@ impl<D: Device> Executable for Model<D> {
         let offset = self.lowered.logits.offset + output * logits.len() * 4;
         let mut bytes = vec![0; logits.len() * 4];
         // a device that no longer answers gives logits that nobody takes for any
-        let read = self.queue.peek().read(&self.arena, offset, &mut bytes);
+        let read = self.queue.peek().read(self.buffers.arena.get(), offset, &mut bytes);
         for (logit, bytes) in logits.iter_mut().zip(bytes.as_chunks::<4>().0) {
             *logit = if read.is_ok() { f32::from_le_bytes(*bytes) } else { f32::NAN };
         }
@@ -251,7 +289,7 @@ impl<D: Device> Executable for Model<D> {
         MemoryReport {
             weights: self.lowered.weights.bytes(),
             arena: self.lowered.step_bytes(&self.limits),
-            state: self.states.bytes(),
+            state: self.buffers.states.bytes(),
         }
     }
 }

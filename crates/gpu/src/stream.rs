@@ -1,5 +1,6 @@
 //! A lowered graph: launches in order, what they touch, and where what follows must see what went before.
 
+use crate::draws::Mode;
 use tessera_graph::Rows;
 use tessera_tile::{Arguments, Program, Record, ir::Access};
 
@@ -12,6 +13,12 @@ pub enum BufferId {
     Tables,
     /// How each output is drawn.
     Draws,
+    /// Biases of tokens.
+    Biases,
+    /// Tokens that have occurred.
+    History,
+    /// Masks of allowed tokens.
+    Masks,
     /// What is read back.
     Results,
     /// A weight's planes, or constants of an operation.
@@ -55,10 +62,14 @@ pub struct Shape {
     pub tokens: u32,
     /// Rows whose logits are wanted.
     pub outputs: u32,
-    /// Rows that are drawn from.
-    pub draws: u32,
+    /// What is drawn.
+    pub mode: Mode,
     /// Runs.
     pub runs: u32,
+    /// Rows whose attention is computed one by one.
+    pub singles: u32,
+    /// Blocks of the other rows.
+    pub blocks: u32,
     /// Rows of the longest run.
     pub longest: u32,
     /// Greatest position, plus one.
@@ -75,6 +86,38 @@ impl Shape {
     }
 }
 
+/// In which steps a stage runs, besides its number of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum When {
+    /// In all.
+    #[default]
+    Always,
+    /// In those that draw so.
+    Draws {
+        /// Any row at random.
+        random: bool,
+        /// Any row with a bias or penalties.
+        adjust: bool,
+    },
+    /// In those that report log probabilities.
+    Reports {
+        /// Of most likely tokens too.
+        top: bool,
+    },
+}
+
+impl When {
+    fn holds(self, mode: &Mode) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Draws { random, adjust } => {
+                mode.draws > 0 && mode.random == random && mode.adjust == adjust
+            }
+            Self::Reports { top } => mode.report && (mode.top > 0) == top,
+        }
+    }
+}
+
 /// Words of the argument struct, and the grid, for a step's shape.
 type Geometry = Box<dyn Fn(&Shape, &mut Vec<u32>) -> [u32; 3] + Send>;
 
@@ -86,6 +129,8 @@ pub struct Stage {
     pub rows: Rows,
     /// It runs for more than the first and up to the second number of rows.
     pub within: (u32, u32),
+    /// In which steps it runs.
+    pub when: When,
     /// Index in [`Stream::programs`].
     pub kernel: usize,
     /// Grid and arguments.
@@ -98,7 +143,7 @@ impl Stage {
     /// Whether it runs in a step.
     pub fn runs(&self, shape: &Shape) -> bool {
         let rows = shape.rows(self.rows);
-        self.within.0 < rows && rows <= self.within.1
+        self.within.0 < rows && rows <= self.within.1 && self.when.holds(&shape.mode)
     }
 }
 
@@ -149,6 +194,8 @@ pub struct Part {
     pub rows: Rows,
     /// It runs for more than the first and up to the second number of rows.
     pub within: (u32, u32),
+    /// In which steps it runs.
+    pub when: When,
 }
 
 impl Stream {
@@ -187,8 +234,8 @@ impl Stream {
             words.extend(args.words());
             spec.grid(&args)
         });
-        let Part { label, rows, within } = part;
-        self.stages.push(Stage { label, rows, within, kernel, geometry, bindings });
+        let Part { label, rows, within, when } = part;
+        self.stages.push(Stage { label, rows, within, when, kernel, geometry, bindings });
         Ok(())
     }
 }

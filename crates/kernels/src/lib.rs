@@ -8,6 +8,7 @@ pub mod cache;
 pub mod chunks;
 pub mod codes;
 pub mod conv;
+pub mod delta;
 pub mod embed;
 pub mod experts;
 pub mod manifest;

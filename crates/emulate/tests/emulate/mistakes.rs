@@ -6,6 +6,7 @@ use tessera_emulate::{
 };
 
 use crate::kernels::{self, Case};
+use crate::ready;
 
 /// Who finds a mistake, the cheapest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +37,7 @@ impl Libraries {
     fn new(language: Language, cases: &[Case]) -> Self {
         let programs: Vec<_> = cases.iter().map(|case| case.program.clone()).collect();
         let sanitizers = [Sanitizer::None, Sanitizer::Address, Sanitizer::Thread];
-        Self(sanitizers.map(|sanitizer| Library::build(language, &programs, sanitizer).unwrap()))
+        Self(sanitizers.map(|sanitizer| ready(Library::build(language, &programs, sanitizer))))
     }
 
     /// Who finds what is wrong with a case, and what a sanitizer says.

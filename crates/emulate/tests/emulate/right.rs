@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::kernels::{self, Case, cases};
+use crate::ready;
 use tessera_emulate::{Error, Language, Library, Order, Sanitizer};
 use tessera_tile::Program;
 
@@ -14,7 +15,7 @@ fn programs(cases: &[Case]) -> Vec<Program> {
 
 fn all_right(language: Language, sanitizer: Sanitizer) {
     let cases = cases();
-    let library = Library::build(language, &programs(&cases), sanitizer).unwrap();
+    let library = ready(Library::build(language, &programs(&cases), sanitizer));
     for case in &cases {
         for order in [Order::Forward, Order::Backward] {
             let wrong = case.launch(&library, order).unwrap_or_else(|e| panic!("{e}"));
@@ -56,7 +57,7 @@ fn cuda_without_races() {
 #[test]
 fn launches_must_fit() {
     let case = kernels::matvec(32, 1, 32);
-    let library = Library::metal(std::slice::from_ref(&case.program)).unwrap();
+    let library = ready(Library::metal(std::slice::from_ref(&case.program)));
     let launch = |name: &str, args: &[u32], count| {
         let mut buffers = vec![vec![0; 64]; count];
         let mut slices: Vec<_> = buffers.iter_mut().map(Vec::as_mut_slice).collect();
@@ -82,7 +83,7 @@ fn speed() {
     let case = kernels::matvec(64, 2048, 2048);
     for language in [Language::Metal, Language::Cuda] {
         let library =
-            Library::build(language, std::slice::from_ref(&case.program), Sanitizer::None).unwrap();
+            ready(Library::build(language, std::slice::from_ref(&case.program), Sanitizer::None));
         let times = (0..20).map(|_| {
             let start = std::time::Instant::now();
             assert_eq!(case.launch(&library, Order::Forward).unwrap(), None);

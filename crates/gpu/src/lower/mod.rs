@@ -6,6 +6,7 @@ mod linear;
 mod pointwise_ops;
 mod recurrent;
 mod rows;
+mod sample;
 
 use tessera_graph::{
     BackendError, Graph, Limits, Node, Op, Rows, StateId, ValueId, WeightId, Weights, plan,
@@ -13,9 +14,13 @@ use tessera_graph::{
 use tessera_kernels::pointwise;
 use tessera_tile::Record;
 
+pub use sample::Results;
+
 use crate::{
-    stream::{BufferId, Part, Range, Shape, Stream},
-    tables::Tables,
+    Tuning,
+    draws::{MAX_TOP, Mode},
+    stream::{BufferId, Part, Range, Shape, Stream, When},
+    tables::{self, Tables},
     weights,
 };
 
@@ -31,8 +36,8 @@ pub struct Lowered {
     pub arena: usize,
     /// Where the logits are.
     pub logits: Range,
-    /// Bytes that are read back for each drawn row.
-    pub results: usize,
+    /// What is read back.
+    pub results: Results,
 }
 
 /// The work of lowering.
@@ -47,6 +52,8 @@ pub(crate) struct Lower<'a> {
     stream: Stream,
     plan: weights::Plan,
     tables: Tables,
+    results: Results,
+    tuning: Tuning,
     /// Bytes of values in the arena.
     values: usize,
     /// Bytes of the arena, scratch included.
@@ -59,14 +66,26 @@ fn unsupported(label: &str, what: impl std::fmt::Display) -> BackendError {
 }
 
 /// Lowers a graph made by [`expand`](crate::expand::expand).
-pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered, BackendError> {
+pub fn lower(
+    graph: &Graph,
+    bound: &Weights,
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<Lowered, BackendError> {
+    let tiled = attend::tiled(graph, tuning, limits.kv);
     let placed = plan(graph, limits);
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let most = Shape {
         tokens: number(limits.tokens),
         outputs: number(limits.outputs),
-        draws: number(limits.outputs),
+        mode: Mode {
+            draws: number(limits.outputs),
+            top: MAX_TOP.min(number(graph.vocab())),
+            ..Mode::default()
+        },
         runs: number(limits.runs),
+        singles: number(tables::singles(limits, tiled)),
+        blocks: number(tables::blocks(limits)),
         longest: number(limits.tokens),
         context: number(limits.context),
     };
@@ -78,7 +97,9 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
         offsets: placed.offset,
         stream: Stream::default(),
         plan: weights::Plan::default(),
-        tables: Tables::new(graph, limits),
+        tables: Tables::new(graph, limits, tiled),
+        tuning: *tuning,
+        results: Results::new(limits.outputs, graph.vocab()),
         values: placed.bytes.next_multiple_of(256),
         arena: placed.bytes,
     };
@@ -87,8 +108,8 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
     }
     let logits = graph.logits().ok_or_else(|| unsupported("graph", "it draws no tokens"))?;
     let logits = lower.value(logits);
-    let Lower { stream, plan, tables, arena, .. } = lower;
-    Ok(Lowered { stream, weights: plan, tables, arena, logits, results: 4 })
+    let Lower { stream, plan, tables, arena, results, .. } = lower;
+    Ok(Lowered { stream, weights: plan, tables, arena, logits, results })
 }
 
 impl Lower<'_> {
@@ -104,14 +125,18 @@ impl Lower<'_> {
             Op::Route(op) => self.route(node, op),
             Op::Experts(op) => self.experts(node, op),
             Op::Conv(op) => self.conv(node, op),
+            Op::Scan(op) => self.scan(node, op),
+            Op::Delta(op) => self.delta(node, op),
             Op::Glu(unit) => self.glu(node, *unit),
             Op::Activate(activation) => self.activate(node, *activation),
             Op::Mul => self.mul(node),
             Op::Add => self.pointwise(node, pointwise::Op::Add, 0.0, 0.0),
             Op::Scale(factor) => self.pointwise(node, pointwise::Op::Scale, *factor, 0.0),
             Op::Softcap(cap) => self.pointwise(node, pointwise::Op::Softcap, *cap, 0.0),
-            Op::Sample => Ok(()),
-            _ => Err(unsupported(&node.label, format_args!("{:?}", node.op))),
+            Op::Sample => {
+                let results = self.results;
+                self.sample(node, &results)
+            }
         }
     }
 
@@ -183,8 +208,19 @@ impl Lower<'_> {
         bindings: &[Range],
         args: impl Fn(&Shape) -> S::Args + Send + 'static,
     ) -> Result<(), BackendError> {
-        let part = Part { label: label.to_owned(), rows, within };
+        let part = Part { label: label.to_owned(), rows, within, when: When::Always };
+        self.add(part, spec, bindings, args)
+    }
+
+    fn add<S: Record + Send>(
+        &mut self,
+        part: Part,
+        spec: S,
+        bindings: &[Range],
+        args: impl Fn(&Shape) -> S::Args + Send + 'static,
+    ) -> Result<(), BackendError> {
+        let label = part.label.clone();
         let pushed = self.stream.push(part, spec, bindings, &self.most, args);
-        pushed.map_err(|why| unsupported(label, why))
+        pushed.map_err(|why| unsupported(&label, why))
     }
 }

@@ -105,6 +105,11 @@ pub(crate) fn stage(
 }
 
 /// The element at `index` if it is there, else 0.
+#[device]
 pub(crate) fn or_zero(of: In<F32>, inside: Val<bool>, index: Val<u32>) -> Val<f32> {
-    select(inside, of.at(select(inside, index, 0)), 0.0)
+    let mut x = 0.0;
+    if inside {
+        x = of.at(index);
+    }
+    x.get()
 }

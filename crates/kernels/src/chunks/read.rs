@@ -1,16 +1,13 @@
 //! What a chunk's tokens read: of the state before the chunk, and of what tokens before them wrote.
 //!
 //! Version 1: a threadgroup makes all tokens of 64 columns of a head, 16 elements a thread.
-//!
-//! A decay between two tokens is made of the sum of the logarithms between them, not of a difference of sums from the
-//! beginning: the logarithms are all of one sign, so nothing cancels.
 
 use tessera_tile::prelude::*;
 
 use super::{
     CHUNK, NO_CHUNK,
     block::{Operand, SIDE, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
-    factor, factor_of,
+    factor, factor_of, log_since_start, pairs,
 };
 use crate::recurrence::{self, group_of};
 
@@ -107,26 +104,14 @@ fn chunk_read(
         }
         barrier();
         if thread() < CHUNK {
-            let mut log = 0.0;
-            for t in 0..thread() + 1 {
-                log += logs.at(t);
-            }
-            since.set(thread(), exp(log) * factors.at(of(factor::READ) + thread()));
+            let read = factors.at(of(factor::READ) + thread());
+            since.set(thread(), exp(log_since_start(logs, thread())) * read);
         }
-        // each thread a quarter of a column
-        let s = thread() % CHUNK;
-        let from = thread() / CHUNK * (CHUNK / 4);
-        let write = factors.at(of(factor::WRITE) + s);
-        let mut log = 0.0;
-        for t in s + 1..from {
-            log += logs.at(t);
-        }
-        for t in from..from + CHUNK / 4 {
-            log += select(t > s, logs.at(t), 0.0);
+        pairs(logs, |t, s, log| {
             let product = products.at(((chunk * a.groups + of_group) * CHUNK + t) * CHUNK + s);
-            let factor = write * factors.at(of(factor::READ) + t);
-            mixed.set(t * MIXED + s, select(t >= s, exp(log) * factor * product, 0.0));
-        }
+            let ends = factors.at(of(factor::READ) + t) * factors.at(of(factor::WRITE) + s);
+            mixed.set(t * MIXED + s, select(t >= s, exp(log) * ends * product, 0.0));
+        });
         barrier();
         let block = zeros();
         let columns = Operand::Depths(inputs);
