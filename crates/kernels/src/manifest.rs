@@ -78,7 +78,7 @@ fn products(list: &mut List) -> Result<(), BuildError> {
         bias: false,
         end: End::Parts(1),
     };
-    for batch in [1, 2, 4, 8] {
+    for batch in [1, 2, 4] {
         list.add(Matvec { batch, ..plain })?;
     }
     let gated = End::Gated(Unit::Gated(Activation::Silu));
@@ -103,7 +103,7 @@ fn products(list: &mut List) -> Result<(), BuildError> {
                 stage,
                 ragged: false,
                 bias: false,
-                residual: false,
+                end: End::Parts(1),
             })?;
         }
     }
