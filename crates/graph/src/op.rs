@@ -243,8 +243,8 @@ pub struct Scan {
     pub dt_limit: (f32, f32),
 }
 
-/// The gated delta rule (Yang et al., "Gated delta networks", 2024), for each value head `h` with the key head
-/// `h / (heads / key_heads)`:
+/// The gated delta rule (Yang et al., "Gated delta networks", 2024), for each value head `h` with the key head that
+/// `order` says:
 ///
 /// ```text
 /// q, k = q / sqrt(sum q^2 + eps) / sqrt(key_dim), k / sqrt(sum k^2 + eps)
@@ -261,12 +261,44 @@ pub struct Delta {
     pub state: StateId,
     /// Heads of `q` and `k`.
     pub key_heads: usize,
+    /// Which value heads share one.
+    pub order: HeadOrder,
     /// `A`.
     pub decay: Decay,
     /// `[heads]`.
     pub dt_bias: WeightId,
     /// Added to the sums of squares.
     pub eps: f32,
+}
+
+/// How value heads lie that share key heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HeadOrder {
+    /// Side by side: value head `h` has key head `h / (heads / key_heads)`.
+    #[default]
+    Grouped,
+    /// In turn: value head `h` has key head `h % key_heads` (GGUF files of Qwen3.5).
+    Tiled,
+}
+
+impl HeadOrder {
+    /// Of `heads` value heads, the `index`-th when those of the first key head are counted first, then those of the second,
+    /// and so on.
+    pub fn value_head(self, index: usize, heads: usize, key_heads: usize) -> usize {
+        let share = heads / key_heads;
+        match self {
+            Self::Grouped => index,
+            Self::Tiled => index % share * key_heads + index / share,
+        }
+    }
+
+    /// The key head of value head `head`.
+    pub fn key_head(self, head: usize, heads: usize, key_heads: usize) -> usize {
+        match self {
+            Self::Grouped => head / (heads / key_heads),
+            Self::Tiled => head % key_heads,
+        }
+    }
 }
 
 /// How a row's experts are chosen and weighted.

@@ -6,8 +6,8 @@ use serde::Serialize;
 use tessera_quant::{Float, Packing};
 
 use crate::{
-    Decay, Epilogue, Experts, GatedUnit, Graph, Linear, Node, Op, Part, Rows, StateDecl, StateId,
-    ValueId, WeightDecl, WeightId, Weights,
+    Decay, Epilogue, Experts, GatedUnit, Graph, HeadOrder, Linear, Node, Op, Part, Rows, StateDecl,
+    StateId, ValueId, WeightDecl, WeightId, Weights,
     cost::{self, Cost, Step},
 };
 
@@ -120,7 +120,12 @@ fn describe(graph: &Graph, op: &Op) -> String {
             format!("scan {}, {} groups", remembered(graph, scan.state), scan.groups)
         }
         Op::Delta(delta) => {
-            format!("delta {}, {} key heads", remembered(graph, delta.state), delta.key_heads)
+            let order = if delta.order == HeadOrder::Tiled { ", tiled" } else { "" };
+            format!(
+                "delta {}, {} key heads{order}",
+                remembered(graph, delta.state),
+                delta.key_heads
+            )
         }
         Op::Route(router) => format!("route to {}, {:?}", router.k, router.scoring).to_lowercase(),
         Op::Experts(experts) => format!("experts {} of {}", experts.k, experts.experts.len()),

@@ -122,12 +122,16 @@ fn blocks_of_another_shape_are_refused() {
 /// What guesses further tokens is passed over; what merely looks like it is not.
 #[test]
 fn further_heads_are_passed_over() {
-    let with = |name: &'static str| {
+    let with = |name: &str| {
         Case::new("qwen3_next/default").with_tensors(|tensors| {
             tensors.push(Tensor { name: name.into(), ..tensors[0].clone() });
         })
     };
-    with("mtp.layers.0.mlp.experts.0.up_proj.weight").open(None).unwrap();
+    for prefix in ["mtp.", "model.mtp.", "language_model.mtp."] {
+        let name = format!("{prefix}layers.0.mlp.experts.0.up_proj.weight");
+        let info = with(&name).open(None).unwrap().info;
+        assert_eq!((info.guessing_tensors, info.layers), (1, 3), "{name}");
+    }
     let error = refused(with("model.layers.0.mtp.weight"), json!({}));
     assert!(matches!(error, Error::UnusedTensors { count: 1, .. }), "{error}");
 }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use tessera_formats::Bytes;
 use tessera_graph::{
     Activation, Attend, Batch, Builder, Conv, Decay, Delta, Expert, ExpertUnit, Experts, GatedUnit,
-    Graph, KvType, Limits, NO_SLOT, Part, RmsNorm, RopeSpec, Router, Sampled, Save, Scan, Scoring,
-    ValueId, WeightId, Weights,
+    Graph, HeadOrder, KvType, Limits, NO_SLOT, Part, RmsNorm, RopeSpec, Router, Sampled, Save,
+    Scan, Scoring, ValueId, WeightId, Weights,
     oracle::{Interpreter, Oracle},
     random::uniform,
     testing,
@@ -192,7 +192,8 @@ impl Grower {
         let state = self.b.delta_state(2, 3, 4).unwrap();
         let [q, k, a, b] = [3, 3, 2, 2].map(|width| self.linear(x, width));
         let (decay, dt_bias) = (Decay::Log(self.vector(2)), self.vector(2));
-        let op = Delta { state, key_heads: 1, decay, dt_bias, eps: 1e-6 };
+        let op =
+            Delta { state, key_heads: 1, order: HeadOrder::Grouped, decay, dt_bias, eps: 1e-6 };
         self.b.delta([q, k, x, a, b], op).unwrap()
     }
 

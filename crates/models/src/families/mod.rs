@@ -20,7 +20,7 @@ mod qwen3;
 mod qwen3_moe;
 mod qwen3_next;
 
-use tessera_formats::Config;
+use tessera_formats::{Checkpoint, Config};
 use tessera_graph::{Graph, GraphError};
 
 use crate::{Error, Result, blocks::Sizes, names::Spelling, source::Source};
@@ -56,13 +56,13 @@ pub(crate) const FAMILIES: [Family; 22] = [
     Family {
         name: "qwen3_5",
         model_types: &["qwen3_5_text", "qwen3_5"],
-        gguf: None,
+        gguf: Some("qwen35"),
         build: qwen3_next::qwen3_5,
     },
     Family {
         name: "qwen3_5_moe",
         model_types: &["qwen3_5_moe_text", "qwen3_5_moe"],
-        gguf: None,
+        gguf: Some("qwen35moe"),
         build: qwen3_next::qwen3_5_moe,
     },
     Family { name: "mixtral", model_types: &["mixtral"], gguf: None, build: mixtral::build },
@@ -88,7 +88,12 @@ pub(crate) const FAMILIES: [Family; 22] = [
         build: falcon_h1::build,
     },
     Family { name: "lfm2", model_types: &["lfm2"], gguf: Some("lfm2"), build: lfm2::build },
-    Family { name: "lfm2_moe", model_types: &["lfm2_moe"], gguf: None, build: lfm2_moe::build },
+    Family {
+        name: "lfm2_moe",
+        model_types: &["lfm2_moe"],
+        gguf: Some("lfm2moe"),
+        build: lfm2_moe::build,
+    },
     Family {
         name: "granite",
         model_types: &["granite"],
@@ -138,11 +143,12 @@ pub(crate) fn find(config: &Config) -> Result<&'static Family> {
     }
 }
 
-/// How the files of a configuration's family spell modules.
-pub(crate) fn spelling(config: &Config) -> Result<Spelling> {
-    Ok(match config.opt_str("model_type")? {
+/// How a checkpoint's files spell modules, by their family (and where converters rename, by the tensors).
+pub(crate) fn spelling(checkpoint: &Checkpoint) -> Result<Spelling> {
+    Ok(match checkpoint.config().opt_str("model_type")? {
         Some("mamba2") => mamba2::SPELLING,
         Some("falcon_h1") => falcon_h1::SPELLING,
+        Some("lfm2_moe") if lfm2_moe::renamed(checkpoint) => lfm2_moe::RENAMED,
         Some("lfm2" | "lfm2_moe") => lfm2::SPELLING,
         Some("nemotron_h") => nemotron_h::SPELLING,
         _ => &[],
