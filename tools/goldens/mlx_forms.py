@@ -18,11 +18,12 @@ import torch
 from mlx_lm.utils import _get_classes, load_model
 
 import common
-import mixtures
 import reference
 from configs import V5, base, without
-from families import resolve
+from families import FAMILIES, resolve
 
+# mlx-lm ignores these families' windows.
+WINDOWS = {"mistral": {"sliding_window": None}, "gemma2": {"sliding_window": 256}}
 EXPERTS, ROUTERS = (4, 32), (8, 64)  # bits and group of most matrices, and of routers and gates
 
 
@@ -55,14 +56,20 @@ def quantised(weights: dict[str, torch.Tensor]):
     return codes, scales, biases, exact
 
 
-def sanitised(model, parts: list[dict[str, mx.array]]) -> dict[str, mx.array]:
+def sanitised(config: dict, parts: list[dict[str, mx.array]]) -> dict[str, mx.array]:
     """Codes, scales and biases as mlx-lm rearranges weights."""
+    model_class, args_class = _get_classes(config)
     codes, *companions = parts
-    out = dict(model.sanitize(dict(codes)))
+
+    def sanitize(weights):
+        model = model_class(args_class.from_dict(config))  # some can do it but once, some leave all as it is
+        return model.sanitize(weights) if hasattr(model, "sanitize") else weights
+
+    out = dict(sanitize(dict(codes)))
     for kind, companion in zip((".scales", ".biases"), companions):
         # Where a companion is missing its codes fill the place: stacks must be whole.
-        whole = model.sanitize({name: companion.get(name, codes[name]) for name in codes})
-        plain = model.sanitize(dict(codes))
+        whole = sanitize({name: companion.get(name, codes[name]) for name in codes})
+        plain = sanitize(dict(codes))
         for name, tensor in whole.items():
             if tensor.shape != plain[name].shape or tensor.dtype != plain[name].dtype:
                 out[name.removesuffix(".weight") + kind] = tensor
@@ -77,9 +84,7 @@ def nested(config: dict) -> dict:
 
 
 def write_mlx(directory, config: dict, parts):
-    model_class, args_class = _get_classes(config)
-    model = model_class(args_class.from_dict(config))
-    stored = sanitised(model, parts)
+    stored = sanitised(config, parts)
     quantization = {"group_size": EXPERTS[1], "bits": EXPERTS[0]}
     for name, tensor in stored.items():
         path = name.removesuffix(".scales")
@@ -92,8 +97,8 @@ def write_mlx(directory, config: dict, parts):
 
 
 def make_mlx(family: str, seed: int):
-    rules, cases = mixtures.FAMILIES[family]
-    config = resolve(next(iter(cases.values())))
+    rules, cases = FAMILIES[family]
+    config = resolve(next(iter(cases.values()))) | WINDOWS.get(family, {})
     if family.startswith("qwen3_5"):
         # The only spelling of the rotation that mlx-lm reads here, and the only one of the pattern.
         interval = {"full_attention_interval": config["full_attention_interval"]}
@@ -207,7 +212,9 @@ def compare(directory):
         assert error < 2e-3, error
 
 
-MAKERS = {f"{family}_mlx": make_mlx for family in ("qwen3_moe", "mixtral", "qwen3_next", "qwen3_5", "qwen3_5_moe")}
+MIXTURES = ("qwen3_moe", "mixtral", "qwen3_next", "qwen3_5", "qwen3_5_moe")
+DENSE = ("llama_untied", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "olmo2")
+MAKERS = {f"{family}_mlx": make_mlx for family in MIXTURES + DENSE}
 MAKERS |= {"gpt_oss": make_gpt_oss, "gpt_oss_mlx": make_gpt_oss_mlx}
 
 
