@@ -3,6 +3,8 @@
     <family>_mlx/default   experts stacked, kernels' axes moved, norms' ones added, matrices quantised: all
                            by mlx-lm's own `sanitize`, and checked by running mlx-lm on the files
     gpt_oss/<case>         experts in blocks of mxfp4, rows of gate and up taking turns
+    gpt_oss_dense/default  experts in plain floats, as transformers computes with them: a row an input, columns of gate
+                           and up taking turns; hidden width and experts' are the same, as in the published models
     gpt_oss_mlx/default    the same bytes as mlx-lm rearranges them
 
 Weights are quantised first and rearranged then, so that the reference can compute with what the codes stand
@@ -175,6 +177,15 @@ def make_gpt_oss(_: str, seed: int):
         finish(directory / case, config, exact, {}, seed)
 
 
+def make_gpt_oss_dense(_: str, seed: int):
+    config = gpt_oss(intermediate_size=64, num_local_experts=3)
+    weights = reference.random_weights(config, seed, {})
+    directory = common.fresh(common.MODEL_FIXTURES / "gpt_oss_dense") / "default"
+    common.save(directory.parent / "model.safetensors", weights, {"format": "pt"})
+    common.save_json(directory / "config.json", config)
+    finish(directory, config, {name: tensor.float() for name, tensor in weights.items()}, {}, seed)
+
+
 def make_gpt_oss_mlx(_: str, seed: int):
     stored, exact = gpt_oss_weights(seed)
     # mlx-lm knows no other limit, and ignores `truncate`.
@@ -215,7 +226,7 @@ def compare(directory):
 MIXTURES = ("qwen3_moe", "mixtral", "qwen3_next", "qwen3_5", "qwen3_5_moe")
 DENSE = ("llama_untied", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "olmo2")
 MAKERS = {f"{family}_mlx": make_mlx for family in MIXTURES + DENSE}
-MAKERS |= {"gpt_oss": make_gpt_oss, "gpt_oss_mlx": make_gpt_oss_mlx}
+MAKERS |= {"gpt_oss": make_gpt_oss, "gpt_oss_dense": make_gpt_oss_dense, "gpt_oss_mlx": make_gpt_oss_mlx}
 
 
 def main():

@@ -295,9 +295,9 @@ fn pack(
 }
 
 /// Gives back the mapped bytes of rows that have been read (their share of the codes; order within
-/// a matrix hardly matters, since a dropped page is read again at need). Stripes share their pages with others.
+/// a matrix hardly matters, since a dropped page is read again at need). Stripes and columns share their pages with others.
 fn release(weight: &Weight, first: usize, last: usize) {
-    if matches!(weight.order, RowOrder::Striped { .. }) {
+    if matches!(weight.order, RowOrder::Striped { .. } | RowOrder::Turned { .. }) {
         return;
     }
     let row = weight.codes.len() / weight.rows.max(1);

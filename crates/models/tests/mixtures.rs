@@ -234,3 +234,36 @@ fn thousands_of_experts_bind() {
         assert!(bound.weights.0.len() > 18_432);
     }
 }
+
+/// gpt-oss in plain floats has a row an input, which is told from a row an output by the biases beside it: nothing is
+/// copied, and a stack that lies the other way is refused where its shape shows it.
+#[test]
+fn stacks_with_a_row_an_input_are_read_in_place() {
+    let name = "model.layers.1.mlp.experts.gate_up_proj";
+    let case = Case::new("gpt_oss_dense/default");
+    let model = case.open(None).unwrap();
+    let find = |name: &str| {
+        let index = model.graph.weights.iter().position(|w| w.name == name).unwrap();
+        &model.weights.0[index]
+    };
+    let [gate, up] = ["gate", "up"]
+        .map(|part| find(&format!("model.layers.1.mlp.experts.2.{part}_proj.weight")));
+    assert_eq!(gate.codes.as_ptr(), up.codes.as_ptr());
+    let stored = {
+        let path = case.folder.path().join("model.safetensors");
+        let file = tessera_formats::safetensors::File::open(&path).unwrap();
+        let tensor = file.tensors.into_iter().find(|t| t.name == name).unwrap();
+        tessera_quant::Weight::from_tensor(&tensor).unwrap()
+    };
+    let (mut row, mut input) = (vec![0.0; 64], vec![0.0; 128]);
+    stored.decode_row(2 * 64 + 5, &mut input);
+    for (weight, column) in [(gate, 2 * 7), (up, 2 * 7 + 1)] {
+        weight.decode_row(7, &mut row);
+        assert_eq!(row[5], input[column]);
+    }
+    let turned = case.with_tensors(|tensors| {
+        tensors.iter_mut().find(|t| t.name == name).unwrap().shape = vec![3, 128, 64];
+    });
+    let error = refused(turned, json!({}));
+    assert!(matches!(&error, Error::Shape { tensor, .. } if tensor == name), "{error}");
+}
