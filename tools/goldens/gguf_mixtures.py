@@ -143,7 +143,8 @@ def further(weights: dict[str, np.ndarray], config: dict) -> dict[str, np.ndarra
     small), and what leads into it."""
     layers, hidden = config["num_hidden_layers"], config["hidden_size"]
     attends = next(n for n in weights if n.endswith("self_attn.q_proj.weight")).split(".self_attn")[0]
-    out = {n.replace(attends, f"model.layers.{layers}"): w for n, w in weights.items() if n.startswith(attends + ".") and ".mlp." not in n}
+    of_it = [name for name in weights if name.startswith(attends + ".") and ".mlp." not in name]
+    out = {name.replace(attends, f"model.layers.{layers}"): weights[name] for name in of_it}
     norms = {f"blk.{layers}.nextn.{norm}.weight": np.ones(hidden) for norm in ("enorm", "hnorm", "shared_head_norm")}
     return out | norms | {f"blk.{layers}.nextn.eh_proj.weight": np.ones((hidden, 2 * hidden))}
 

@@ -24,8 +24,12 @@ import reference
 from configs import V5, base, without
 from families import FAMILIES, resolve
 
-# mlx-lm ignores these families' windows.
-WINDOWS = {"mistral": {"sliding_window": None}, "gemma2": {"sliding_window": 256}}
+# mlx-lm ignores the windows of two families; rows of one are no whole groups otherwise.
+CHANGES = {
+    "mistral": {"sliding_window": None},
+    "gemma2": {"sliding_window": 256},
+    "phimoe": {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 32},
+}
 EXPERTS, ROUTERS = (4, 32), (8, 64)  # bits and group of most matrices, and of routers and gates
 
 
@@ -100,7 +104,7 @@ def write_mlx(directory, config: dict, parts):
 
 def make_mlx(family: str, seed: int):
     rules, cases = FAMILIES[family]
-    config = resolve(next(iter(cases.values()))) | WINDOWS.get(family, {})
+    config = resolve(next(iter(cases.values()))) | CHANGES.get(family, {})
     if family.startswith("qwen3_5"):
         # The only spelling of the rotation that mlx-lm reads here, and the only one of the pattern.
         interval = {"full_attention_interval": config["full_attention_interval"]}
@@ -223,7 +227,7 @@ def compare(directory):
         assert error < 2e-3, error
 
 
-MIXTURES = ("qwen3_moe", "mixtral", "qwen3_next", "qwen3_5", "qwen3_5_moe")
+MIXTURES = ("qwen3_moe", "mixtral", "phimoe", "qwen3_next", "qwen3_5", "qwen3_5_moe")
 DENSE = ("llama_untied", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "olmo2")
 MAKERS = {f"{family}_mlx": make_mlx for family in MIXTURES + DENSE}
 MAKERS |= {"gpt_oss": make_gpt_oss, "gpt_oss_dense": make_gpt_oss_dense, "gpt_oss_mlx": make_gpt_oss_mlx}

@@ -180,6 +180,7 @@ fn uses(graph: &Graph) -> Result<Vec<Uses>, BackendError> {
         match &node.op {
             Op::Embed { table, .. } => reader.matrix(*table),
             Op::RmsNorm(norm) => reader.norm(norm)?,
+            Op::LayerNorm(norm) => reader.plain(&[Some(norm.weight), Some(norm.bias)])?,
             Op::Linear(linear) => {
                 linear.parts.iter().try_for_each(|part| reader.part(part))?;
                 linear.norm.iter().try_for_each(|norm| reader.norm(norm))?;

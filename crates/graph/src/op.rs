@@ -45,6 +45,8 @@ pub enum Op {
     },
     /// `[x] -> [x]`: root-mean-square norm.
     RmsNorm(RmsNorm),
+    /// `[x] -> [x]`: normalises rows about their mean; see [`LayerNorm`].
+    LayerNorm(LayerNorm),
     /// `[x] -> parts`, or `[x, residual] -> [y]` with [`Epilogue::Residual`].
     Linear(Linear),
     /// `[] -> [Tokens, rotary_dim]`: cosines then sines of the step's positions, computed once for
@@ -100,6 +102,18 @@ pub struct RmsNorm {
     pub offset: f32,
     /// Groups of a row that are normalised separately; 1 is the whole row.
     pub heads: usize,
+}
+
+/// `y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * weight + bias`, over each row (Ba et al., "Layer
+/// normalization", 2016).
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerNorm {
+    /// `[width]`.
+    pub weight: WeightId,
+    /// `[width]`.
+    pub bias: WeightId,
+    /// Added to the variance.
+    pub eps: f32,
 }
 
 /// One or more matrices applied to the same input.
@@ -333,12 +347,19 @@ pub struct RouteGroups {
 }
 
 /// What becomes of a router's logits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scoring {
     /// `exp(x) / sum of exp`.
     Softmax,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
+    /// One expert after the other, each the one with the largest logit, `m`, of those left. Its weight is what a softmax
+    /// over those left gives it, without the far ones: those with `(m - x) / max(|x|, m) > reach` (Liu et al., "GRIN:
+    /// gradient-informed MoE", 2024, as it is after training). There are no bias, groups or `normalise` with it.
+    OneByOne {
+        /// How far behind the largest a logit may be.
+        reach: f32,
+    },
 }
 
 /// Feed-forward networks of which each row goes through a few.

@@ -100,6 +100,7 @@ fn describe(graph: &Graph, op: &Op) -> String {
     match op {
         Op::Embed { scale: 1.0, .. } => "embed".into(),
         Op::Embed { scale, .. } => format!("embed * {scale}"),
+        Op::LayerNorm(_) => "layer_norm".into(),
         Op::RmsNorm(norm) if norm.heads == 1 => "rms_norm".into(),
         Op::RmsNorm(norm) => format!("rms_norm of {} heads", norm.heads),
         Op::Linear(linear) => describe_linear(linear),
@@ -197,6 +198,7 @@ impl Op {
         let others = match self {
             Op::Embed { table, .. } => [Some(*table), None, None],
             Op::RmsNorm(norm) => [Some(norm.weight), None, None],
+            Op::LayerNorm(norm) => [Some(norm.weight), Some(norm.bias), None],
             Op::Linear(linear) => [linear.norm.as_ref().map(|norm| norm.weight), None, None],
             Op::Attend(attend) => [attend.sinks, None, None],
             Op::Conv(conv) => [Some(conv.weight), conv.bias, None],

@@ -15,6 +15,7 @@ mod mixtral;
 mod nemotron_h;
 mod olmo2;
 mod phi3;
+mod phimoe;
 mod qwen2;
 mod qwen3;
 mod qwen3_moe;
@@ -36,7 +37,7 @@ pub(crate) struct Family {
     pub(crate) build: fn(&Source) -> Result<(Graph, Sizes)>,
 }
 
-pub(crate) const FAMILIES: [Family; 22] = [
+pub(crate) const FAMILIES: [Family; 23] = [
     Family { name: "llama", model_types: &["llama"], gguf: Some("llama"), build: llama::llama },
     Family { name: "mistral", model_types: &["mistral"], gguf: None, build: llama::mistral },
     Family { name: "qwen2", model_types: &["qwen2"], gguf: Some("qwen2"), build: qwen2::build },
@@ -72,6 +73,7 @@ pub(crate) const FAMILIES: [Family; 22] = [
         gguf: Some("gpt-oss"),
         build: gpt_oss::build,
     },
+    Family { name: "phimoe", model_types: &["phimoe"], gguf: None, build: phimoe::build },
     Family { name: "olmo2", model_types: &["olmo2"], gguf: Some("olmo2"), build: olmo2::build },
     Family { name: "gemma2", model_types: &["gemma2"], gguf: Some("gemma2"), build: gemma2::build },
     Family {
