@@ -94,7 +94,8 @@ pub fn compile(library: &str, launches: &str) -> Result {
 
 fn print_table(nvrtc: &Nvrtc, texts: &[Text]) -> Result<String> {
     let (major, minor) = nvrtc.version();
-    let mut table = format!("NVRTC {major}.{minor}: registers, bytes of stack, spilled and shared\n");
+    let mut table =
+        format!("NVRTC {major}.{minor}: registers, bytes of stack, spilled and shared\n");
     let columns = ARCHITECTURES.map(|capability| usages(nvrtc, texts, capability));
     let [old, new] = columns;
     let (old, new) = (old?, new?);

@@ -8,6 +8,7 @@ use tessera_graph::{
 use tessera_kernels::tables::{FAILED, draw};
 
 use crate::{
+    Tuning,
     device::{Device, DeviceError},
     draws::{self, Mode},
     lower::{self, Lowered},
@@ -48,8 +49,9 @@ pub fn footprint(
     graph: &Graph,
     bound: &Weights,
     limits: &Limits,
+    tuning: &Tuning,
 ) -> Result<Footprint, BackendError> {
-    let lowered = lower::lower(graph, bound, limits)?;
+    let lowered = lower::lower(graph, bound, limits, tuning)?;
     Ok(Footprint {
         weights: lowered.weights.bytes(),
         arena: lowered.step_bytes(limits),
@@ -75,10 +77,11 @@ impl<D: Device> Model<D> {
         graph: Graph,
         bound: &Weights,
         limits: &Limits,
+        tuning: &Tuning,
         device: D,
         progress: &mut Progress<'_>,
     ) -> Result<Self, BackendError> {
-        let lowered = lower::lower(&graph, bound, limits)?;
+        let lowered = lower::lower(&graph, bound, limits, tuning)?;
         let mut queue = Queue::new(device);
         let pipelines = queue.build(&lowered.stream.programs)?;
         let device = queue.device();
@@ -128,13 +131,12 @@ impl<D: Device> Model<D> {
     }
 
     /// Sends what the step is told, launches everything, and waits.
-    fn run(&mut self, batch: &Batch, shape: &Shape) -> Result<(), BackendError> {
+    fn run(&mut self, words: usize, shape: &Shape) -> Result<(), BackendError> {
         let Buffers { side, .. } = &mut self.buffers;
-        let words = [&self.draws.biases, &self.draws.history];
-        for (buffer, words) in side.iter_mut().zip(words) {
-            buffer.reserve(self.queue.device(), words.len() * 4)?;
+        let lists = [&self.draws.biases, &self.draws.history];
+        for (buffer, list) in side.iter_mut().zip(lists) {
+            buffer.reserve(self.queue.device(), list.len() * 4)?;
         }
-        let words = self.lowered.tables.fill(batch, &mut self.words);
         let mut recording = self.queue.record()?;
         let Buffers { tables, draws, side: [biases, history, _], .. } = &mut self.buffers;
         for (buffer, words) in [
@@ -257,15 +259,18 @@ impl<D: Device> Executable for Model<D> {
         self.check_blocks(batch)?;
         let mode = self.draws.fill(batch)?;
         let last = batch.runs.iter().map(|run| run.position + run.len).max();
+        let (words, singles, blocks) = self.lowered.tables.fill(batch, &mut self.words);
         let shape = Shape {
             tokens: batch.tokens.len() as u32,
             outputs: batch.outputs.len() as u32,
             mode,
             runs: batch.runs.len() as u32,
+            singles,
+            blocks,
             longest: batch.runs.iter().map(|run| run.len).max().unwrap_or(0),
             context: last.unwrap_or(0),
         };
-        self.run(batch, &shape)?;
+        self.run(words, &shape)?;
         self.collect(batch, &mode, sampled);
         Ok(())
     }

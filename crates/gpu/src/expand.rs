@@ -1,26 +1,19 @@
 //! From the fused graph to one whose operations are kernels: what no kernel does in one launch is taken apart again.
 
-use tessera_graph::{Epilogue, Graph, Linear, Node, Op, Value, ValueId, Weights, fuse};
-use tessera_kernels::codes::Matrix;
+use tessera_graph::{Epilogue, Graph, Node, Op, Value, ValueId, Weights, fuse};
 
-/// The graph that is lowered: a gate in another packing than what it lets through is a product of two parts.
-pub fn expand(graph: &Graph, weights: &Weights) -> Graph {
+use crate::weights;
+
+/// The graph that is lowered: a gate that cannot lie with what it lets through is a product of two parts.
+pub fn expand(graph: &Graph, bound: &Weights) -> Graph {
     let mut graph = fuse(graph);
     for mut node in std::mem::take(&mut graph.nodes) {
         match &mut node.op {
-            Op::Linear(linear) if !is_one(linear, weights) => part(&mut graph, node),
+            Op::Linear(linear) if !weights::are_one(linear, bound) => part(&mut graph, node),
             _ => graph.nodes.push(node),
         }
     }
     graph
-}
-
-/// Whether a gated linear's matrices may be one.
-fn is_one(linear: &Linear, weights: &Weights) -> bool {
-    let form = |i: usize| Matrix::of(&weights[linear.parts[i].weight]);
-    let biased = |i: usize| linear.parts[i].bias.is_some();
-    let gated = matches!(linear.epilogue, Epilogue::Glu(_));
-    !gated || form(0) == form(1) && biased(0) == biased(1)
 }
 
 fn part(graph: &mut Graph, mut node: Node) {

@@ -27,18 +27,27 @@ use tessera_graph::{
 use device::{Device, DeviceError};
 pub use exec::Model;
 pub use queue::Counters;
+use tessera_tile::ir::Elem;
 pub use tessera_tile::sim::Checks;
+
+/// What is chosen for a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Type of operands of matrix tiles.
+    pub stage: Elem,
+}
 
 /// A backend over one kind of device.
 pub struct Gpu<F> {
     name: &'static str,
+    tuning: Tuning,
     open: F,
 }
 
 impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
     /// `open` gives a device for each model.
-    pub fn new(name: &'static str, open: F) -> Self {
-        Self { name, open }
+    pub fn new(name: &'static str, tuning: Tuning, open: F) -> Self {
+        Self { name, tuning, open }
     }
 
     /// As [`Backend::compile`], with the device's own type.
@@ -51,19 +60,22 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
     ) -> Result<Model<D>, BackendError> {
         weights.check(graph)?;
         let device = (self.open)()?;
-        Model::new(expand::expand(graph, weights), weights, limits, device, progress)
+        Model::new(expand::expand(graph, weights), weights, limits, &self.tuning, device, progress)
     }
 }
 
+/// Tiles of f32, which multiply as fast as others on Apple's GPUs.
+const EXACT: Tuning = Tuning { stage: Elem::F32 };
+
 /// The backend over simulated devices.
 pub fn sim(checks: Checks) -> Gpu<impl Fn() -> Result<sim::Sim, DeviceError>> {
-    Gpu::new("sim", move || Ok(sim::Sim::new(checks)))
+    Gpu::new("sim", EXACT, move || Ok(sim::Sim::new(checks)))
 }
 
 /// The backend over an NVIDIA GPU. Whether there is one shows when the first model is compiled.
 #[cfg(feature = "cuda")]
 pub fn cuda(options: cuda::Options) -> Gpu<impl Fn() -> Result<cuda::Cuda, DeviceError>> {
-    Gpu::new("cuda", move || cuda::Cuda::open(options.clone()))
+    Gpu::new("cuda", Tuning { stage: Elem::F16 }, move || cuda::Cuda::open(options.clone()))
 }
 
 /// What stands for Metal's device where there is none.
@@ -75,7 +87,7 @@ type MetalDevice = metal::Metal;
 /// The backend over this Mac's GPU; machine code of kernels is kept in the user's folder for caches. Elsewhere, and on
 /// Macs that are too old, every use is [`DeviceError::Absent`].
 pub fn metal() -> Gpu<impl Fn() -> Result<MetalDevice, DeviceError>> {
-    Gpu::new("metal", || {
+    Gpu::new("metal", EXACT, || {
         #[cfg(target_os = "macos")]
         return metal::Metal::open(metal::user_cache().as_deref());
         #[cfg(not(target_os = "macos"))]
@@ -98,7 +110,7 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
         limits: &Limits,
     ) -> Result<Footprint, BackendError> {
         weights.check(graph)?;
-        exec::footprint(&expand::expand(graph, weights), weights, limits)
+        exec::footprint(&expand::expand(graph, weights), weights, limits, &self.tuning)
     }
 
     fn compile(

@@ -66,6 +66,10 @@ pub struct Shape {
     pub mode: Mode,
     /// Runs.
     pub runs: u32,
+    /// Rows whose attention is computed one by one.
+    pub singles: u32,
+    /// Blocks of the other rows.
+    pub blocks: u32,
     /// Rows of the longest run.
     pub longest: u32,
     /// Greatest position, plus one.

@@ -10,7 +10,7 @@ use crate::{
     sight::{Masks, Sight},
 };
 
-/// `y`, `[rows, heads * head_dim]`, of the `totals` and `parts` that [`Attend`](crate::attend::Attend) made, in an order that
+/// `y`, `[step rows, heads * head_dim]`, of the `rows` that are listed, of the `totals` and `parts` that [`Attend`](crate::attend::Attend) made, in an order that
 /// depends on nothing but the row. With `sinks`, `[heads]`, that score takes its share too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttendJoin {
@@ -29,7 +29,7 @@ pub struct AttendJoin {
 /// Scalars of [`AttendJoin`].
 #[derive(Debug, Clone, Copy, tessera_tile::Args)]
 pub struct AttendJoinArgs {
-    /// Rows of the step.
+    /// Rows that are listed.
     pub rows: u32,
     /// Query heads.
     pub heads: u32,
@@ -80,6 +80,7 @@ impl Spec for AttendJoin {
 #[kernel]
 fn attend_join(
     k: &AttendJoin,
+    rows: In<U32>,
     totals: In<F32>,
     parts: In<F32>,
     positions: In<U32>,
@@ -90,12 +91,12 @@ fn attend_join(
     y: Out<F32>,
     a: Args<AttendJoinArgs>,
 ) {
-    let (head, row) = (group(0), group(1));
+    let (head, row) = (group(0), rows.at(group(1)));
     let run = || run_of.expect("trees have runs").at(row);
     let masks = Masks::of(masks, a.mask_words, runs, run);
     let seen = k.sight.of(masks, row, positions.at(row), a.window);
     let count = min(seen.last / k.split - seen.first / k.split + 1, a.splits);
-    let out = row * a.heads + head;
+    let out = group(1) * a.heads + head;
     let first = out * a.splits;
     let sink = sinks.map(|sinks| sinks.at(head));
     let mut top = sink.unwrap_or_else(|| val(MASKED));
@@ -130,6 +131,6 @@ fn attend_join(
         for s in 1..slots {
             value += values.at(j + s * k.head_dim);
         }
-        y.set(out * k.head_dim + j, value / sum);
+        y.set((row * a.heads + head) * k.head_dim + j, value / sum);
     }
 }

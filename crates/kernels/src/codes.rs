@@ -162,16 +162,43 @@ pub struct Step {
     pub groups: Vec<(Val<f32>, Option<Val<f32>>)>,
 }
 
+/// [`STEP`] columns of a row as they lie in memory.
+pub struct Packed {
+    /// Words of codes, or plain floats.
+    codes: Result<Vec<Val<u32>>, Vec<Val<f32>>>,
+    /// `(scale, bias)` of each group of the step; empty for plain floats.
+    groups: Vec<(Val<f32>, Option<Val<f32>>)>,
+}
+
+impl Matrix {
+    /// What elements of an input are multiplied by, those of columns 0 to 3 modulo 4, before [`Planes::product`]: its codes
+    /// are the greater by so much.
+    pub fn factors(&self) -> [f32; 4] {
+        match self.form.codes {
+            Codes::Int { bits: 4, .. } => [1.0, 1.0 / 16.0, 1.0 / 256.0, 1.0 / 4096.0],
+            _ => [1.0; 4],
+        }
+    }
+}
+
 impl Planes {
     /// Reads columns `32 * block ..` of row `row`. `steps` is a row's number of blocks.
     pub fn step(&self, row: Val<u32>, block: Val<u32>, steps: Val<u32>) -> Step {
+        let Packed { codes, groups } = self.read(row, block, steps);
+        let values = match codes {
+            Ok(words) => (0..STEP).map(|i| self.value(&words, i)).collect(),
+            Err(values) => values,
+        };
+        Step { values, groups }
+    }
+
+    /// As [`Planes::step`], and nothing is computed yet.
+    pub fn read(&self, row: Val<u32>, block: Val<u32>, steps: Val<u32>) -> Packed {
         let at = row * steps + block;
         if let Some(floats) = self.floats {
-            let values = self.floats(floats, at);
-            return Step { values, groups: Vec::new() };
+            return Packed { codes: Err(self.floats(floats, at)), groups: Vec::new() };
         }
         let words = self.words(at);
-        let values = (0..STEP).map(|i| self.value(&words, i)).collect();
         let size = self.matrix.form.group as u32;
         let groups = match size {
             16 => (0..2).map(|g| self.group(at * 2 + g, at / 8)).collect(),
@@ -182,7 +209,43 @@ impl Planes {
                 vec![self.group(row * groups + group, row * supers + block / 8)]
             }
         };
-        Step { values, groups }
+        Packed { codes: Ok(words), groups }
+    }
+
+    /// The product of a step with 32 elements that have been multiplied by [`Matrix::factors`]; `total` is the sum of the
+    /// elements themselves.
+    pub fn product(&self, packed: &Packed, x: &[Val<f32>], total: Val<f32>) -> Val<f32> {
+        let values: Vec<Val<f32>> = match &packed.codes {
+            Err(values) => values.clone(),
+            Ok(words) if self.matrix.factors()[1] != 1.0 => {
+                words.iter().flat_map(|&word| masked(word)).collect()
+            }
+            Ok(words) => (0..STEP).map(|i| self.value(words, i)).collect(),
+        };
+        let sum = |from: usize, to: usize| {
+            let mut pairs = values[from..to].iter().zip(&x[from..to]);
+            let (&w, &x) = pairs.next().expect("a step is not empty");
+            pairs.fold(w * x, |sum, (&w, &x)| fma(w, x, sum))
+        };
+        match packed.groups[..] {
+            [] => sum(0, x.len()),
+            [(scale, bias)] => {
+                let scaled = sum(0, x.len()) * scale;
+                bias.map_or(scaled, |bias| fma(total, bias, scaled))
+            }
+            _ => {
+                let size = x.len() / packed.groups.len();
+                let parts = packed.groups.iter().enumerate().map(|(g, &(scale, bias))| {
+                    let (from, to) = (g * size, (g + 1) * size);
+                    let scaled = sum(from, to) * scale;
+                    let total = || x[from..to].iter().copied().reduce(|a, b| a + b);
+                    bias.map_or(scaled, |bias| {
+                        fma(total().expect("a group is not empty"), bias, scaled)
+                    })
+                });
+                parts.reduce(|a, b| a + b).expect("a step has groups")
+            }
+        }
     }
 
     fn floats(&self, floats: In<AnyFloat>, at: Val<u32>) -> Vec<Val<f32>> {
@@ -270,3 +333,15 @@ impl Step {
             .collect()
     }
 }
+
+/// The eight codes of a word of 4-bit codes, each times 1, 16, 256 or 4096: what stands in a float's lower bits.
+fn masked(word: Val<u32>) -> [Val<f32>; 8] {
+    let halves = [word, word >> 16];
+    std::array::from_fn(|i| {
+        let bits = halves[i / 4] & (0xf << (4 * (i % 4)));
+        (bits | WHOLE.to_bits()).as_float() - WHOLE
+    })
+}
+
+/// Above it floats are whole numbers, and their lower bits those of the number itself.
+const WHOLE: f32 = 8_388_608.0;

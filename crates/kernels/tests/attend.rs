@@ -91,7 +91,9 @@ impl Case {
         let (queries, starts, table) =
             (floats(&queries), words(&paged.starts), words(&paged.table));
         let pages = paged.history();
-        let mut buffers = vec![&queries, &positions, &run_of, &starts, &table, &pages];
+        // in another order than they lie in
+        let listed = words(&(0..rows as u32).rev().collect::<Vec<_>>());
+        let mut buffers = vec![&listed, &queries, &positions, &run_of, &starts, &table, &pages];
         buffers.extend(sight.tree.then_some([&runs, &masks]).into_iter().flatten());
         buffers.extend([&totals, &parts]);
         run(&kernel, &args, &buffers);
@@ -111,7 +113,7 @@ impl Case {
             mask_words,
         };
         let (sinks, y) = (floats(&sinks), result(rows * heads * dim));
-        let mut buffers = vec![&totals, &parts, &positions];
+        let mut buffers = vec![&listed, &totals, &parts, &positions];
         buffers.extend(sight.tree.then_some([&run_of, &runs, &masks]).into_iter().flatten());
         buffers.extend(self.sinks.then_some(&sinks));
         buffers.push(&y);

@@ -1,17 +1,22 @@
 //! Attention over pages.
 
-use tessera_graph::{Attend, BackendError, KvType, Node, StateDecl};
+use tessera_graph::{Attend, BackendError, Graph, KvDecl, KvType, Node, Op, StateDecl};
 use tessera_kernels::{
     append::{Append, AppendArgs},
     attend::{self, AttendArgs, SPLIT},
     attend_join::{AttendJoin, AttendJoinArgs},
+    attend_tile::{AttendTile, AttendTileArgs},
     cache::Cache,
     sight::Sight,
 };
-use tessera_tile::ir::Elem;
+use tessera_tile::{Spec, ir::Elem};
 
 use super::{Lower, unsupported};
-use crate::stream::Shape;
+use crate::{
+    Tuning,
+    stream::Shape,
+    tables::{BLOCK, Tables},
+};
 
 /// Query heads that one threadgroup serves at most: they share its reads of keys.
 const SHARE: u32 = 8;
@@ -27,12 +32,7 @@ impl Lower<'_> {
         };
         let (kv_heads, head_dim) = (decl.kv_heads as u32, decl.head_dim as u32);
         let heads = op.heads as u32;
-        let elem = match self.limits.kv {
-            KvType::F32 => Elem::F32,
-            KvType::F16 => Elem::F16,
-            KvType::BF16 => Elem::BF16,
-        };
-        let cache = Cache { elem, head_dim };
+        let cache = Cache { elem: elem(self.limits.kv), head_dim };
         let rows = self.rows(y);
         let starts = self.tables.starts[self.graph.group_of(op.state)];
         let (positions, run_of, table) =
@@ -47,6 +47,28 @@ impl Lower<'_> {
         let window = decl.window.map(|window| window as u32);
         let sight = Sight { window: window.is_some(), tree: false };
         let group = heads / kv_heads;
+        let softcapped = op.softcap.is_some();
+        let (scale, softcap) = (op.scale, op.softcap.unwrap_or(0.0));
+        let sinks = op.sinks.map(|sinks| self.vector(sinks));
+
+        // long runs by tiles
+        if let Some(kernel) = tile(&self.tuning, self.limits.kv, decl, op) {
+            let Tables { blocks, runs, .. } = self.tables;
+            let mut bindings = vec![self.value(q), blocks, runs, starts, table, pages];
+            bindings.extend(sinks);
+            bindings.push(self.value(y));
+            let args = move |shape: &Shape| AttendTileArgs {
+                blocks: shape.blocks,
+                kv_heads,
+                scale,
+                window: window.unwrap_or(0),
+                softcap,
+                mask_words: 0,
+            };
+            self.launch(&node.label, rows, kernel, bindings, args)?;
+        }
+
+        // the other rows one by one, their contexts divided
         let kernel = attend::Attend {
             cache,
             group,
@@ -54,16 +76,17 @@ impl Lower<'_> {
             split: SPLIT,
             threads: 128,
             sight,
-            softcap: op.softcap.is_some(),
+            softcap: softcapped,
         };
         let splits = move |shape: &Shape| attend::splits(SPLIT, shape.context, window);
-        let most = splits(&self.most) as usize * self.limits.tokens * heads as usize;
+        let listed = self.tables.singles;
+        let most = splits(&self.most) as usize * self.most.singles as usize * heads as usize;
         let scratch = self.scratch(&[most * 2 * 4, most * head_dim as usize * 4]);
         let (totals, parts) = (scratch[0], scratch[1]);
-        let bindings = vec![self.value(q), positions, run_of, starts, table, pages, totals, parts];
-        let (scale, softcap) = (op.scale, op.softcap.unwrap_or(0.0));
+        let bindings =
+            vec![listed, self.value(q), positions, run_of, starts, table, pages, totals, parts];
         let args = move |shape: &Shape| AttendArgs {
-            rows: shape.rows(rows),
+            rows: shape.singles,
             kv_heads,
             splits: splits(shape),
             scale,
@@ -74,16 +97,12 @@ impl Lower<'_> {
         self.launch(&node.label, rows, kernel, bindings, args)?;
 
         let threads = head_dim.div_ceil(4).next_multiple_of(32).max(64);
-        let sinks = op.sinks.is_some();
-        let kernel = AttendJoin { head_dim, split: SPLIT, threads, sight, sinks };
-        let mut bindings = vec![totals, parts, positions];
-        if let Some(sinks) = op.sinks {
-            let sinks = self.vector(sinks);
-            bindings.push(sinks);
-        }
+        let kernel = AttendJoin { head_dim, split: SPLIT, threads, sight, sinks: sinks.is_some() };
+        let mut bindings = vec![listed, totals, parts, positions];
+        bindings.extend(sinks);
         bindings.push(self.value(y));
         let args = move |shape: &Shape| AttendJoinArgs {
-            rows: shape.rows(rows),
+            rows: shape.singles,
             heads,
             splits: splits(shape),
             window: window.unwrap_or(0),
@@ -91,4 +110,50 @@ impl Lower<'_> {
         };
         self.launch(&node.label, rows, kernel, bindings, args)
     }
+}
+
+/// Type of remembered keys and values.
+fn elem(kv: KvType) -> Elem {
+    match kv {
+        KvType::F32 => Elem::F32,
+        KvType::F16 => Elem::F16,
+        KvType::BF16 => Elem::BF16,
+    }
+}
+
+/// The kernel for runs of many rows, if one fits the shared memory.
+fn tile(tuning: &Tuning, kv: KvType, decl: &KvDecl, op: &Attend) -> Option<AttendTile> {
+    let head_dim = decl.head_dim as u32;
+    let (kv_heads, group) = (decl.kv_heads as u32, (op.heads / decl.kv_heads) as u32);
+    let args = AttendTileArgs {
+        blocks: 1,
+        kv_heads,
+        scale: op.scale,
+        window: decl.window.unwrap_or(0) as u32,
+        softcap: op.softcap.unwrap_or(0.0),
+        mask_words: 0,
+    };
+    let kernel = |dims: u32| AttendTile {
+        cache: Cache { elem: elem(kv), head_dim },
+        group,
+        rows: BLOCK,
+        bands: 1,
+        dims,
+        stage: tuning.stage,
+        sight: Sight { window: decl.window.is_some(), tree: false },
+        softcap: op.softcap.is_some(),
+        sinks: op.sinks.is_some(),
+    };
+    [64, 32, 16].into_iter().map(kernel).find(|kernel| kernel.check(&args).is_ok())
+}
+
+/// Whether the attention of all layers can be computed by tiles.
+pub fn tiled(graph: &Graph, tuning: &Tuning, kv: KvType) -> bool {
+    graph.nodes.iter().all(|node| match &node.op {
+        Op::Attend(op) => {
+            let decl = graph.states[op.state.index()].kv();
+            decl.is_some_and(|decl| tile(tuning, kv, decl, op).is_some())
+        }
+        _ => true,
+    })
 }

@@ -1,18 +1,29 @@
 //! Products and embeddings.
 
-use tessera_graph::{BackendError, Epilogue, ExpertUnit, Linear, Node, Part, ValueId, WeightId};
+use tessera_graph::{
+    BackendError, Epilogue, ExpertUnit, Linear, Node, Part, Rows, ValueId, WeightId,
+};
 use tessera_kernels::{
-    codes::{Matrix, STEP},
+    codes::STEP,
     embed::{Embed, EmbedArgs},
+    matmul::{Matmul, MatmulArgs},
     matvec::{End, Matvec, MatvecArgs},
+    pointwise::{self, Pointwise, PointwiseArgs},
+    rms_norm::{RmsNorm, RmsNormArgs},
     unit::{Limits, Unit},
 };
 
-use super::{Lower, unsupported};
-use crate::stream::Shape;
+use super::{Lower, rows::threads_of_norm, unsupported};
+use crate::{
+    stream::{Range, Shape},
+    weights::{self, Planes},
+};
 
 /// Vectors that one pass over the weights serves, smallest first.
-const BATCHES: [u32; 4] = [1, 2, 4, 8];
+const BATCHES: [u32; 3] = [1, 2, 4];
+
+/// More vectors are multiplied by matrix tiles.
+const FEW: u32 = 8;
 
 impl Lower<'_> {
     pub(super) fn embed(
@@ -34,22 +45,12 @@ impl Lower<'_> {
     }
 
     pub(super) fn linear(&mut self, node: &Node, linear: &Linear) -> Result<(), BackendError> {
-        // matrices of one packing that share their input become one
-        let alike = |part: &Part| {
-            let form = |part: &Part| Matrix::of(&self.bound[part.weight]);
-            form(part) == form(&linear.parts[0])
-                && part.bias.is_some() == linear.parts[0].bias.is_some()
-        };
-        let together = linear.parts.len() <= 3 && linear.parts.iter().all(alike);
-        let gated = matches!(linear.epilogue, Epilogue::Glu(_));
-        if together {
+        if weights::are_one(linear, self.bound) {
             return self.product(node, linear, &linear.parts, &node.outputs);
         }
-        if gated {
-            return Err(unsupported(
-                &node.label,
-                "a gate in another packing than what it lets through",
-            ));
+        if matches!(linear.epilogue, Epilogue::Glu(_)) {
+            let what = "a gate that cannot lie with what it lets through";
+            return Err(unsupported(&node.label, what));
         }
         for (part, y) in linear.parts.iter().zip(&node.outputs) {
             self.product(node, linear, std::slice::from_ref(part), std::slice::from_ref(y))?;
@@ -57,7 +58,7 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// Some parts of a linear, in one kernel.
+    /// Some parts of a linear, whose matrices lie one under the other.
     fn product(
         &mut self,
         node: &Node,
@@ -66,11 +67,26 @@ impl Lower<'_> {
         outputs: &[ValueId],
     ) -> Result<(), BackendError> {
         let ids: Vec<_> = parts.iter().map(|part| part.weight).collect();
-        let part_rows: Vec<_> = ids.iter().map(|&id| self.bound[id].rows as u32).collect();
-        let planes = self.planes(&ids)?;
+        let biases: Vec<_> = parts.iter().filter_map(|part| part.bias).collect();
+        let work = Product {
+            node,
+            linear,
+            outputs,
+            planes: self.planes(&ids)?,
+            rows: ids.iter().map(|&id| self.bound[id].rows as u32).collect(),
+            norm: linear.norm.as_ref().map(|norm| self.vector(norm.weight)),
+            bias: (!biases.is_empty()).then(|| self.plan.vectors(&biases, self.bound)),
+        };
+        self.few(&work)?;
+        self.many(&work)
+    }
+
+    /// A few vectors: everything in one kernel.
+    fn few(&mut self, work: &Product<'_>) -> Result<(), BackendError> {
+        let Product { node, linear, outputs, planes, rows: part_rows, norm, bias } = work;
         let (rows, cols) = (planes.rows as u32, planes.cols as u32);
         let (end, limits) = match linear.epilogue {
-            Epilogue::None => (End::Parts(parts.len() as u32), Limits::default()),
+            Epilogue::None => (End::Parts(part_rows.len() as u32), Limits::default()),
             Epilogue::Residual => (End::Residual, Limits::default()),
             Epilogue::Glu(unit) => {
                 let (unit, limits) = Unit::of(ExpertUnit::Gated(unit));
@@ -83,21 +99,14 @@ impl Lower<'_> {
             simdgroups: 4,
             batch: 1,
             ragged: !cols.is_multiple_of(STEP),
-            norm: linear.norm.is_some(),
-            bias: parts[0].bias.is_some(),
+            norm: norm.is_some(),
+            bias: bias.is_some(),
             end,
         };
         let mut bindings = vec![self.value(node.inputs[0])];
-        if let Some(norm) = &linear.norm {
-            let weight = self.vector(norm.weight);
-            bindings.push(weight);
-        }
+        bindings.extend(norm);
         bindings.extend(&planes.ranges);
-        let biases: Vec<_> = parts.iter().filter_map(|part| part.bias).collect();
-        if !biases.is_empty() {
-            let bias = self.plan.vectors(&biases, self.bound);
-            bindings.push(bias);
-        }
+        bindings.extend(bias);
         if linear.epilogue == Epilogue::Residual {
             bindings.push(self.value(node.inputs[1]));
         }
@@ -110,7 +119,7 @@ impl Lower<'_> {
         let mut least = 0;
         for batch in BATCHES {
             let last = batch == BATCHES[BATCHES.len() - 1];
-            let most = if last { u32::MAX } else { batch };
+            let most = if last { FEW } else { batch };
             let kernel = Matvec { batch, ..kernel };
             let args = move |shape: &Shape| MatvecArgs {
                 rows,
@@ -128,4 +137,99 @@ impl Lower<'_> {
         }
         Ok(())
     }
+
+    /// Many vectors: the norm, a product for each part, the unit.
+    fn many(&mut self, work: &Product<'_>) -> Result<(), BackendError> {
+        let Product { node, linear, outputs, planes, rows: part_rows, norm, bias } = work;
+        let (label, cols, of) = (&node.label, planes.cols as u32, self.rows(outputs[0]));
+        let (x, within) = (self.value(node.inputs[0]), (FEW, u32::MAX));
+        let most = match of {
+            Rows::Tokens => self.limits.tokens,
+            Rows::Outputs => self.limits.outputs,
+        };
+        if most <= FEW as usize {
+            return Ok(());
+        }
+        let gated = match linear.epilogue {
+            Epilogue::Glu(unit) => Some(Unit::of(ExpertUnit::Gated(unit))),
+            _ => None,
+        };
+        let bytes = |width: u32| most * width as usize * 4;
+        let half = if gated.is_some() { bytes(part_rows[0]) } else { 0 };
+        let scratch = self.scratch(&[if norm.is_some() { bytes(cols) } else { 0 }, half, half]);
+        let mut input = x;
+        if let (Some(weight), Some(norm)) = (norm, &linear.norm) {
+            input = scratch[0];
+            let kernel = RmsNorm { per_head: false, threads: threads_of_norm(cols) };
+            let (eps, offset) = (norm.eps, norm.offset);
+            let args = move |shape: &Shape| RmsNormArgs {
+                width: cols,
+                heads: 1,
+                rows: shape.rows(of),
+                eps,
+                offset,
+            };
+            self.launch_within(label, of, within, kernel, &[x, *weight, input], args)?;
+        }
+        let residual = (linear.epilogue == Epilogue::Residual).then(|| self.value(node.inputs[1]));
+        let results: Vec<_> = match gated {
+            Some(_) => vec![scratch[1], scratch[2]],
+            None => outputs.iter().map(|&y| self.value(y)).collect(),
+        };
+        let mut first = 0;
+        for (&rows, &y) in part_rows.iter().zip(&results) {
+            let kernel = Matmul {
+                matrix: planes.matrix,
+                vectors: 32,
+                rows: 32,
+                down: 1,
+                across: 2,
+                steps: 1,
+                stage: self.tuning.stage,
+                ragged: !cols.is_multiple_of(STEP),
+                bias: bias.is_some(),
+                end: if residual.is_some() { End::Residual } else { End::Parts(1) },
+            };
+            let mut bindings = vec![input];
+            bindings.extend(planes.part(first as usize, rows as usize));
+            bindings.extend(bias.map(|bias| Range {
+                offset: bias.offset + first as usize * 4,
+                bytes: rows as usize * 4,
+                ..bias
+            }));
+            bindings.extend(residual);
+            bindings.push(y);
+            let args = move |shape: &Shape| {
+                let vectors = shape.rows(of);
+                MatmulArgs { rows, cols, vectors, ..MatmulArgs::default() }
+            };
+            self.launch_within(label, of, within, kernel, &bindings, args)?;
+            first += rows;
+        }
+        if let Some((unit, limits)) = gated {
+            let bindings = [scratch[1], scratch[2], self.value(outputs[0])];
+            let width = part_rows[0];
+            let args = move |shape: &Shape| PointwiseArgs {
+                rows: shape.rows(of),
+                width,
+                factor: limits.alpha,
+                limit: limits.limit,
+            };
+            let kernel = Pointwise { op: pointwise::Op::Unit(unit) };
+            self.launch_within(label, of, within, kernel, &bindings, args)?;
+        }
+        Ok(())
+    }
+}
+
+/// Parts of a linear whose matrices lie one under the other.
+struct Product<'a> {
+    node: &'a Node,
+    linear: &'a Linear,
+    outputs: &'a [ValueId],
+    planes: Planes,
+    /// Rows of each part.
+    rows: Vec<u32>,
+    norm: Option<Range>,
+    bias: Option<Range>,
 }

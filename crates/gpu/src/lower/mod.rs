@@ -17,9 +17,10 @@ use tessera_tile::Record;
 pub use sample::Results;
 
 use crate::{
+    Tuning,
     draws::{MAX_TOP, Mode},
     stream::{BufferId, Part, Range, Shape, Stream, When},
-    tables::Tables,
+    tables::{self, Tables},
     weights,
 };
 
@@ -52,6 +53,7 @@ pub(crate) struct Lower<'a> {
     plan: weights::Plan,
     tables: Tables,
     results: Results,
+    tuning: Tuning,
     /// Bytes of values in the arena.
     values: usize,
     /// Bytes of the arena, scratch included.
@@ -64,7 +66,13 @@ fn unsupported(label: &str, what: impl std::fmt::Display) -> BackendError {
 }
 
 /// Lowers a graph made by [`expand`](crate::expand::expand).
-pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered, BackendError> {
+pub fn lower(
+    graph: &Graph,
+    bound: &Weights,
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<Lowered, BackendError> {
+    let tiled = attend::tiled(graph, tuning, limits.kv);
     let placed = plan(graph, limits);
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let most = Shape {
@@ -76,6 +84,8 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
             ..Mode::default()
         },
         runs: number(limits.runs),
+        singles: number(tables::singles(limits, tiled)),
+        blocks: number(tables::blocks(limits)),
         longest: number(limits.tokens),
         context: number(limits.context),
     };
@@ -87,7 +97,8 @@ pub fn lower(graph: &Graph, bound: &Weights, limits: &Limits) -> Result<Lowered,
         offsets: placed.offset,
         stream: Stream::default(),
         plan: weights::Plan::default(),
-        tables: Tables::new(graph, limits),
+        tables: Tables::new(graph, limits, tiled),
+        tuning: *tuning,
         results: Results::new(limits.outputs, graph.vocab()),
         values: placed.bytes.next_multiple_of(256),
         arena: placed.bytes,
@@ -114,6 +125,8 @@ impl Lower<'_> {
             Op::Route(op) => self.route(node, op),
             Op::Experts(op) => self.experts(node, op),
             Op::Conv(op) => self.conv(node, op),
+            Op::Scan(op) => self.scan(node, op),
+            Op::Delta(op) => self.delta(node, op),
             Op::Glu(unit) => self.glu(node, *unit),
             Op::Activate(activation) => self.activate(node, *activation),
             Op::Mul => self.mul(node),
@@ -124,7 +137,6 @@ impl Lower<'_> {
                 let results = self.results;
                 self.sample(node, &results)
             }
-            _ => Err(unsupported(&node.label, format_args!("{:?}", node.op))),
         }
     }
 

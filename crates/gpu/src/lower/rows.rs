@@ -6,6 +6,11 @@ use tessera_kernels::{rms_norm, rope, select};
 use super::Lower;
 use crate::stream::Shape;
 
+/// Threads for a norm of `width` elements: one for every four, in whole simdgroups.
+pub(super) fn threads_of_norm(width: u32) -> u32 {
+    width.div_ceil(4).next_multiple_of(32).clamp(32, 256)
+}
+
 impl Lower<'_> {
     pub(super) fn rms_norm(&mut self, node: &Node, norm: &RmsNorm) -> Result<(), BackendError> {
         let (x, y) = (node.inputs[0], node.outputs[0]);
@@ -14,8 +19,7 @@ impl Lower<'_> {
         let width = all / heads;
         let weight = self.vector(norm.weight);
         let per_head = heads > 1 && weight.bytes == all as usize * 4;
-        // a thread for every four elements, in whole simdgroups
-        let threads = width.div_ceil(4).next_multiple_of(32).clamp(32, 256);
+        let threads = threads_of_norm(width);
         let kernel = rms_norm::RmsNorm { per_head, threads };
         let bindings = vec![self.value(x), weight, self.value(y)];
         let (rows, eps, offset) = (self.rows(y), norm.eps, norm.offset);

@@ -23,7 +23,7 @@ pub const SPLIT: u32 = 256;
 /// Of each row and query head, for each split of the positions it sees: the largest score, the sum of the scores'
 /// exponentials less that, and the sum of values so weighted. [`AttendJoin`](crate::attend_join::AttendJoin) makes the result.
 ///
-/// `queries` are `[rows, heads * head_dim]`; `positions`, `run_of`, `starts`, `table` and `pages` as [`Append`](crate::append::Append)
+/// `rows` lists the step's rows that it is for; `queries` are `[step rows, heads * head_dim]`; `positions`, `run_of`, `starts`, `table` and `pages` as [`Append`](crate::append::Append)
 /// takes them, the rows' own keys there already; pages that no row may see are not touched. A split is of positions
 /// `split * i ..`, so what it makes depends on nothing but the row; splits that a row does not see at all are skipped, and the
 /// first it sees is number 0 in `totals`, `[rows, heads, splits, 2]`, and `parts`, `[rows, heads, splits, head_dim]`.
@@ -48,7 +48,7 @@ pub struct Attend {
 /// Scalars of [`Attend`].
 #[derive(Debug, Clone, Copy, tessera_tile::Args)]
 pub struct AttendArgs {
-    /// Rows of the step.
+    /// Rows that are listed.
     pub rows: u32,
     /// Heads of keys and values.
     pub kv_heads: u32,
@@ -138,6 +138,7 @@ impl Spec for Attend {
 #[kernel]
 fn attend(
     k: &Attend,
+    rows: In<U32>,
     queries: In<F32>,
     positions: In<U32>,
     run_of: In<U32>,
@@ -150,7 +151,7 @@ fn attend(
     parts: Out<F32>,
     a: Args<AttendArgs>,
 ) {
-    let row = group(1);
+    let row = rows.at(group(1));
     let run = run_of.at(row);
     let masks = Masks::of(masks, a.mask_words, runs, || run);
     let seen = k.sight.of(masks, row, positions.at(row), a.window);
@@ -181,7 +182,7 @@ fn attend(
         barrier();
         score(k, &shelf, &heads, &seen, split, pages, a.softcap);
         barrier();
-        let out = (row * a.kv_heads * k.group * a.splits) + group(2);
+        let out = (group(1) * a.kv_heads * k.group * a.splits) + group(2);
         weigh(k, &shelf, &heads, out, a.splits, totals);
         barrier();
         let sums = gather(k, &shelf, &heads, &seen, split, pages);

@@ -10,25 +10,13 @@ use std::{
 };
 
 use super::{Binding, Counts, Fault, Kernel};
-use crate::{
-    ir::Elem,
-    print,
-    sim::Checks,
-};
+use crate::{ir::Elem, print, sim::Checks};
 
 const MAGIC: &[u8] = b"tessera launches 1\n";
 
 /// What a number in the file stands for.
-const ELEMS: [Elem; 8] = [
-    Elem::F32,
-    Elem::F16,
-    Elem::BF16,
-    Elem::U32,
-    Elem::I32,
-    Elem::U16,
-    Elem::U8,
-    Elem::I8,
-];
+const ELEMS: [Elem; 8] =
+    [Elem::F32, Elem::F16, Elem::BF16, Elem::U32, Elem::I32, Elem::U16, Elem::U8, Elem::I8];
 
 /// A kernel of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -311,7 +299,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("launches");
         let kernel = Kernel::new(Doubled.record().expect("records"));
-        let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
+        let bytes =
+            |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
         let x = super::super::Memory::of(&bytes(&[1.0, 2.5, -3.0]));
         let y = super::super::Memory::undefined(12);
         let mut trace = Trace::create(&path, 2).expect("created");
