@@ -38,7 +38,8 @@ fn table() -> PathBuf {
 /// Compiles the manifest with NVRTC's library and compares what the kernels take with the table, or writes it anew.
 pub fn registers(library: &str, write: bool) -> Result {
     let nvrtc = Nvrtc::open(Some(Path::new(library)))?;
-    let texts: Vec<Text> = manifest::programs().iter().map(Text::from).collect();
+    let programs = manifest::programs().map_err(|error| error.to_string())?;
+    let texts: Vec<Text> = programs.iter().map(Text::from).collect();
     let text = print_table(&nvrtc, &texts)?;
     let path = table();
     if write {
@@ -177,7 +178,7 @@ ptxas info    : Used 40 registers, used 1 barriers, 2560 bytes smem";
         let table = fs::read_to_string(table()).unwrap();
         let listed: Vec<_> =
             table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
-        let programs = manifest::programs();
+        let programs = manifest::programs().unwrap();
         let names: Vec<_> = programs.iter().map(|program| program.name.as_str()).collect();
         assert_eq!(listed, names, "`cargo xtask registers <library> --write`");
     }

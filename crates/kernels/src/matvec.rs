@@ -204,7 +204,6 @@ fn matvec(
     let mut sums = vec![vec![0.0; vectors]; rows.len()];
     let mut squares = vec![0.0; vectors];
     let steps = div_ceil(a.cols, STEP);
-    let parts = parts((y, second, third), results, a.first, a.second);
     for chunk in (val(0u32)..steps).step_by(k.blocks()) {
         barrier();
         stage(&input, chunk, &squares);
@@ -222,6 +221,7 @@ fn matvec(
             }
         }
     }
+    let parts = parts((y, second, third), results, a.first, a.second);
     for v in 0..vectors {
         let vector = input.first + v as u32;
         let scale = k.norm.then(|| {

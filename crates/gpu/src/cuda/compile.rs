@@ -150,12 +150,17 @@ impl Compiler {
         }
     }
 
-    /// The image of a kernel.
-    fn image(&self, kernel: &Text) -> Result<Vec<u8>, DeviceError> {
+    /// What a kernel's image is found by.
+    fn key(&self, kernel: &Text) -> Digest {
         let target = architecture(self.capability);
         let options = print::CUDA_OPTIONS.iter().copied();
         let parts = [kernel.source.as_str(), &target].into_iter().chain(options);
-        let key = Digest::of(parts.map(str::as_bytes));
+        Digest::of(parts.map(str::as_bytes))
+    }
+
+    /// The image of a kernel.
+    fn image(&self, kernel: &Text) -> Result<Vec<u8>, DeviceError> {
+        let key = self.key(kernel);
         // where there is no compiler, a kernel of any version will do
         let version = self.nvrtc().ok().map(Nvrtc::version);
         let found = self.ready.iter().find_map(|ready| ready.get(key, None));
@@ -208,4 +213,56 @@ fn number((major, minor): Capability) -> i32 {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn text(name: &str) -> Text {
+        let source = format!("extern \"C\" __global__ void {name}() {{}}");
+        Text { name: name.into(), source, threads: 32, shared: 0, buffers: 0, words: 0 }
+    }
+
+    fn compiler(capability: Capability, ready: &Path, cache: Option<Cache>) -> Compiler {
+        Compiler::new(capability, Some("no/such/nvrtc".into()), vec![ready.into()], cache)
+    }
+
+    #[test]
+    fn ready_kernels_need_no_compiler() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (ready, own) = (folder.path().join("ready"), folder.path().join("own"));
+        let cache = Cache::new(&own, 1 << 20);
+        let kernels: Vec<_> = (0..20).map(|i| text(&format!("k{i}"))).collect();
+        let compiler = compiler((9, 0), &ready, Some(cache.clone()));
+        for (i, kernel) in kernels.iter().enumerate() {
+            // half of them in each place
+            let place = if i % 2 == 0 { &cache } else { &Cache::new(&ready, 1 << 20) };
+            place.put(compiler.key(kernel), (12, i as i32), &[i as u8; 50]);
+        }
+        let images = compiler.images(&kernels).expect("all are there");
+        let wanted: Vec<_> = (0..20).map(|i| vec![i as u8; 50]).collect();
+        assert_eq!(images, wanted, "in order");
+        assert_eq!(compiler.compiled(), 0);
+    }
+
+    #[test]
+    fn whatever_an_image_depends_on_is_in_its_key() {
+        let folder = Path::new("no/such/folder");
+        let (one, other) = (compiler((9, 0), folder, None), compiler((8, 9), folder, None));
+        assert_ne!(one.key(&text("a")), one.key(&text("b")));
+        assert_ne!(one.key(&text("a")), other.key(&text("a")));
+        assert_eq!(architecture((9, 0)), "--gpu-architecture=sm_90a");
+        assert_eq!(architecture((8, 9)), "--gpu-architecture=sm_89");
+    }
+
+    #[test]
+    fn a_missing_compiler_is_named() {
+        let compiler = compiler((9, 0), Path::new("no/such/folder"), None);
+        let error = compiler.images(&[text("a"), text("b")]).expect_err("nobody compiles");
+        let DeviceError::Absent { device: "cuda", why } = &error else { panic!("{error}") };
+        assert!(why.contains("no/such/nvrtc") && why.contains("install"), "{why}");
+    }
 }

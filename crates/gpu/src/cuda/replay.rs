@@ -6,11 +6,17 @@
 
 use super::driver::{Function, Graph};
 
+/// What kernels are told apart by.
+pub trait Identity: Clone {
+    /// A number that no other kernel has that is loaded.
+    fn id(&self) -> u64;
+}
+
 /// A launch, with its share of a script's addresses and words.
 #[derive(Debug, Clone)]
-pub struct Launch {
+pub struct Launch<F = Function> {
     /// The kernel.
-    pub function: Function,
+    pub function: F,
     /// Threadgroups.
     pub grid: [u32; 3],
     /// Threads of each.
@@ -21,7 +27,7 @@ pub struct Launch {
     pub words: usize,
 }
 
-impl PartialEq for Launch {
+impl<F: Identity> PartialEq for Launch<F> {
     fn eq(&self, other: &Self) -> bool {
         let of = |it: &Self| (it.function.id(), it.grid, it.threads, it.addresses, it.words);
         of(self) == of(other)
@@ -29,14 +35,30 @@ impl PartialEq for Launch {
 }
 
 /// Launches in order.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Script {
-    launches: Vec<Launch>,
+#[derive(Debug, Clone)]
+pub struct Script<F = Function> {
+    launches: Vec<Launch<F>>,
     addresses: Vec<u64>,
     words: Vec<u32>,
 }
 
-impl Script {
+impl<F> Default for Script<F> {
+    fn default() -> Self {
+        Self { launches: Vec::new(), addresses: Vec::new(), words: Vec::new() }
+    }
+}
+
+impl<F: Identity> PartialEq for Script<F> {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.launches.len(), it.addresses.len(), it.words.len());
+        of(self) == of(other)
+            && self.words == other.words
+            && self.addresses == other.addresses
+            && self.launches == other.launches
+    }
+}
+
+impl<F: Identity> Script<F> {
     /// Forgets all.
     pub fn clear(&mut self) {
         self.launches.clear();
@@ -52,7 +74,7 @@ impl Script {
     /// Adds one.
     pub fn push(
         &mut self,
-        function: &Function,
+        function: &F,
         grid: [u32; 3],
         threads: u32,
         addresses: &[u64],
@@ -65,7 +87,7 @@ impl Script {
     }
 
     /// Launches with their addresses and words.
-    pub fn iter(&self) -> impl Iterator<Item = (&Launch, &[u64], &[u32])> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Launch<F>, &[u64], &[u32])> {
         let (mut address, mut word) = (0, 0);
         self.launches.iter().map(move |launch| {
             let addresses = &self.addresses[address..launch.addresses];
@@ -122,17 +144,17 @@ pub enum Plan {
 }
 
 #[derive(Debug)]
-struct Kept<G> {
+struct Kept<G, F> {
     hash: u64,
-    script: Script,
+    script: Script<F>,
     graph: G,
     used: u64,
 }
 
 /// The graphs of a device: what runs the second time is captured, what runs after that is replayed.
 #[derive(Debug)]
-pub struct Graphs<G = Graph> {
-    kept: Vec<Kept<G>>,
+pub struct Graphs<G = Graph, F = Function> {
+    kept: Vec<Kept<G, F>>,
     /// Hashes of what ran once, the oldest at `oldest` when it is full.
     seen: Vec<u64>,
     oldest: usize,
@@ -140,24 +162,24 @@ pub struct Graphs<G = Graph> {
     counts: Replays,
 }
 
-impl<G> Default for Graphs<G> {
+impl<G, F> Default for Graphs<G, F> {
     fn default() -> Self {
         let (kept, seen) = (Vec::with_capacity(MOST_GRAPHS), Vec::with_capacity(MOST_SEEN));
         Self { kept, seen, oldest: 0, clock: 0, counts: Replays::default() }
     }
 }
 
-impl<G> Graphs<G> {
+impl<G, F: Identity> Graphs<G, F> {
     /// What became of the steps so far.
     pub fn counts(&self) -> Replays {
         self.counts
     }
 
     /// How to run a script, now.
-    pub fn plan(&mut self, script: &Script) -> Plan {
+    pub fn plan(&mut self, script: &Script<F>) -> Plan {
         let hash = script.hash();
         self.clock += 1;
-        let known = |kept: &Kept<G>| kept.hash == hash && kept.script == *script;
+        let known = |kept: &Kept<G, F>| kept.hash == hash && kept.script == *script;
         if let Some(at) = self.kept.iter().position(known) {
             self.kept[at].used = self.clock;
             self.counts.replayed += 1;
@@ -179,7 +201,7 @@ impl<G> Graphs<G> {
     }
 
     /// Keeps the graph of a script, in place of the one used least recently if there are too many; gives its place.
-    pub fn keep(&mut self, script: &Script, graph: G) -> usize {
+    pub fn keep(&mut self, script: &Script<F>, graph: G) -> usize {
         let kept = Kept { hash: script.hash(), script: script.clone(), graph, used: self.clock };
         if self.kept.len() < MOST_GRAPHS {
             self.kept.push(kept);
@@ -193,5 +215,83 @@ impl<G> Graphs<G> {
     /// The graph of a place.
     pub fn graph(&self, at: usize) -> &G {
         &self.kept[at].graph
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Identity for u64 {
+        fn id(&self) -> u64 {
+            *self
+        }
+    }
+
+    /// Two launches, the second with this kernel, address, word and grid.
+    fn script(kernel: u64, address: u64, word: u32, grid: u32) -> Script<u64> {
+        let mut script = Script::default();
+        script.push(&1, [1, 2, 3], 32, &[16, 32], &[5]);
+        script.push(&kernel, [grid, 1, 1], 64, &[address], &[word, 7]);
+        script
+    }
+
+    #[test]
+    fn launches_come_back_as_they_were() {
+        let script = script(9, 48, 6, 4);
+        let all: Vec<_> = script
+            .iter()
+            .map(|(it, addresses, words)| (it.function, it.grid, it.threads, addresses, words))
+            .collect();
+        let first = (1, [1, 2, 3], 32, &[16, 32][..], &[5][..]);
+        assert_eq!(all, [first, (9, [4, 1, 1], 64, &[48], &[6, 7])]);
+    }
+
+    #[test]
+    fn the_third_time_is_a_replay() {
+        let mut graphs: Graphs<&str, u64> = Graphs::default();
+        let usual = script(9, 48, 6, 4);
+        assert_eq!(graphs.plan(&usual), Plan::Plain);
+        assert_eq!(graphs.plan(&usual), Plan::Capture);
+        let place = graphs.keep(&usual, "usual");
+        assert_eq!(graphs.plan(&usual), Plan::Replay(place));
+        assert_eq!(*graphs.graph(place), "usual");
+        // whatever differs is another step
+        for other in
+            [script(8, 48, 6, 4), script(9, 64, 6, 4), script(9, 48, 5, 4), script(9, 48, 6, 5)]
+        {
+            assert_eq!(graphs.plan(&other), Plan::Plain);
+            assert_eq!(graphs.plan(&other), Plan::Capture);
+        }
+        // the same words, shared out differently
+        let mut other: Script<u64> = Script::default();
+        other.push(&1, [1, 2, 3], 32, &[16], &[5]);
+        other.push(&9, [4, 1, 1], 64, &[32, 48], &[6, 7]);
+        assert_ne!(graphs.plan(&other), Plan::Replay(place));
+        assert_eq!(graphs.plan(&usual), Plan::Replay(place));
+        assert_eq!(graphs.counts().replayed, 2);
+    }
+
+    #[test]
+    fn what_is_used_stays() {
+        let mut graphs: Graphs<u64, u64> = Graphs::default();
+        let of = |i: u64| script(i, 48, 6, 4);
+        for i in 0..MOST_GRAPHS as u64 {
+            graphs.plan(&of(i));
+            assert_eq!(graphs.plan(&of(i)), Plan::Capture);
+            graphs.keep(&of(i), i);
+        }
+        assert!(matches!(graphs.plan(&of(0)), Plan::Replay(_)));
+        graphs.plan(&of(1000));
+        graphs.plan(&of(1000));
+        let place = graphs.keep(&of(1000), 1000);
+        assert_eq!(*graphs.graph(place), 1000);
+        assert!(matches!(graphs.plan(&of(0)), Plan::Replay(_)), "used a moment ago");
+        assert!(!matches!(graphs.plan(&of(1)), Plan::Replay(_)), "used least recently");
+        assert_eq!(graphs.kept.len(), MOST_GRAPHS);
+        for i in 0..1000 {
+            graphs.plan(&of(2000 + i));
+        }
+        assert_eq!(graphs.seen.len(), MOST_SEEN);
     }
 }

@@ -3,9 +3,8 @@
 #![allow(dead_code)] // each test uses a part
 
 pub mod paged;
-pub mod steps;
-
 pub mod product;
+pub mod steps;
 
 use std::{
     env,

@@ -1,0 +1,173 @@
+//! Each kernel as models of today ask for it, to be compiled and looked at where there is no GPU: 4-bit weights, heads of 64
+//! and 128, and whatever makes a kernel of another size.
+//!
+//! What it takes of an NVIDIA multiprocessor is in `registers.txt`, which `cargo xtask registers` compares.
+
+use tessera_graph::{Activation, Scoring};
+use tessera_quant::{Float, Packing};
+use tessera_tile::{BuildError, Program, Record, ir::Elem};
+
+use crate::{
+    append::Append,
+    attend::{Attend, SPLIT},
+    attend_join::AttendJoin,
+    attend_tile::AttendTile,
+    cache::Cache,
+    chunks::{carry::ScanCarry, gram::Gram, read::ChunkRead},
+    codes::Matrix,
+    conv::Conv,
+    embed::Embed,
+    experts::{mix::ExpertMix, product::ExpertProduct, sort::ExpertSort, sum::ExpertSum},
+    matmul::Matmul,
+    matvec::{End, Matvec},
+    pointwise::{Op, Pointwise},
+    rms_norm::RmsNorm,
+    rope::{Rope, RopeTable},
+    route::Route,
+    sample::{draw::Draw, report::Report, survey::Survey, weigh::Weigh},
+    scan::Scan,
+    select::Select,
+    sight::Sight,
+    unit::Unit,
+};
+
+/// The kernels, recorded.
+pub fn programs() -> Result<Vec<Program>, BuildError> {
+    let mut list = List::default();
+    products(&mut list)?;
+    attention(&mut list)?;
+    experts(&mut list)?;
+    recurrent(&mut list)?;
+    sampling(&mut list)?;
+    for per_head in [false, true] {
+        list.add(RmsNorm { per_head, threads: 256 })?;
+    }
+    list.add(RopeTable)?;
+    list.add(Rope)?;
+    list.add(Select)?;
+    for op in [Op::Unit(Unit::Gated(Activation::Silu)), Op::Add, Op::Softcap] {
+        list.add(Pointwise { op })?;
+    }
+    Ok(list.0)
+}
+
+#[derive(Default)]
+struct List(Vec<Program>);
+
+impl List {
+    fn add(&mut self, kernel: impl Record) -> Result<(), BuildError> {
+        self.0.push(kernel.record()?);
+        Ok(())
+    }
+}
+
+fn of(packing: Packing) -> Matrix {
+    Matrix { form: packing.form() }
+}
+
+const FOUR_BITS: Packing = Packing::Affine { bits: 4, group: 64, scale: Float::F16 };
+
+fn products(list: &mut List) -> Result<(), BuildError> {
+    let plain = Matvec {
+        matrix: of(FOUR_BITS),
+        rows: 2,
+        simdgroups: 4,
+        batch: 1,
+        ragged: false,
+        norm: false,
+        bias: false,
+        end: End::Parts(1),
+    };
+    for batch in [1, 2, 4] {
+        list.add(Matvec { batch, ..plain })?;
+    }
+    let gated = End::Gated(Unit::Gated(Activation::Silu));
+    for (norm, end) in [(false, End::Residual), (true, End::Parts(3)), (true, gated)] {
+        list.add(Matvec { norm, end, ..plain })?;
+    }
+    let bits = |bits| Packing::Affine { bits, group: 64, scale: Float::BF16 };
+    let others = [Packing::Dense(Float::BF16), bits(3), bits(8), Packing::Mxfp4, Packing::Nvfp4];
+    for packing in others {
+        list.add(Matvec { matrix: of(packing), ..plain })?;
+    }
+    for packing in [FOUR_BITS, Packing::Dense(Float::BF16)] {
+        list.add(Embed { matrix: of(packing), ragged: false })?;
+        for stage in [Elem::F16, Elem::F32] {
+            list.add(Matmul {
+                matrix: of(packing),
+                vectors: 32,
+                rows: 64,
+                down: 1,
+                across: 4,
+                steps: 1,
+                stage,
+                ragged: false,
+                bias: false,
+                end: End::Parts(1),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn attention(list: &mut List) -> Result<(), BuildError> {
+    for (elem, head_dim, group) in [(Elem::F16, 64, 3), (Elem::F16, 128, 4), (Elem::BF16, 256, 8)] {
+        let cache = Cache { elem, head_dim };
+        let sight = Sight::default();
+        let (split, threads) = (SPLIT, 128);
+        list.add(Append { cache, threads: 64 })?;
+        let softcap = false;
+        list.add(Attend { cache, group, share: group.min(4), split, threads, sight, softcap })?;
+        list.add(AttendJoin { head_dim, split, threads: 64, sight, sinks: false })?;
+        // what fits into shared memory
+        let bands = if head_dim > 128 { 1 } else { 2 };
+        list.add(AttendTile {
+            cache,
+            group,
+            rows: bands * 16,
+            bands,
+            dims: 64,
+            stage: Elem::F16,
+            sight,
+            softcap,
+            sinks: false,
+        })?;
+    }
+    Ok(())
+}
+
+fn experts(list: &mut List) -> Result<(), BuildError> {
+    let (matrix, k) = (of(Packing::Mxfp4), 4);
+    for (experts, scoring) in [(32, Scoring::Softmax), (256, Scoring::Sigmoid)] {
+        let (bias, groups) = (false, None);
+        list.add(Route { experts, k, scoring, bias, groups, normalise: true, simdgroups: 1 })?;
+    }
+    let (rows, simdgroups, bias, ragged) = (2, 4, true, false);
+    for tile in [None, Some(8)] {
+        let unit = Some(Unit::Gated(Activation::Silu));
+        list.add(ExpertProduct { matrix, unit, k, tile, bias, ragged, rows, simdgroups })?;
+    }
+    list.add(ExpertSum { matrix, k, bias, ragged, rows, simdgroups })?;
+    list.add(ExpertSort { experts: 32, k, tile: 8, threads: 128 })?;
+    list.add(ExpertMix { k, threads: 128 })
+}
+
+fn recurrent(list: &mut List) -> Result<(), BuildError> {
+    let activation = Some(Activation::Silu);
+    list.add(Conv { kernel: 4, bias: true, activation, rows: 8, threads: 64 })?;
+    for chunked in [false, true] {
+        list.add(Scan { state: 128, log_decay: true, skip: true, chunked, simdgroups: 4 })?;
+    }
+    list.add(ScanCarry { log_decay: true })?;
+    list.add(Gram)?;
+    list.add(ChunkRead { interleaved: false, skip: true })
+}
+
+fn sampling(list: &mut List) -> Result<(), BuildError> {
+    let threads = 256;
+    list.add(Survey { adjust: true, greedy: false, threads })?;
+    list.add(Weigh { adjusted: true, threads })?;
+    list.add(Draw { greedy: false, threads })?;
+    list.add(Draw { greedy: true, threads })?;
+    list.add(Report { top: true, threads })
+}
