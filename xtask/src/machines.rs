@@ -26,7 +26,7 @@ library's source:
 rustup component add rust-src, or rustup component add rust-src --toolchain nightly";
 
 /// A compiler that can build for a target.
-struct Compiler {
+pub(crate) struct Compiler {
     /// Cargo's argument that chooses a toolchain.
     toolchain: Option<&'static str>,
     /// `None` is the one that cargo takes.
@@ -40,10 +40,8 @@ impl Compiler {
     const USUAL: Self = Self { toolchain: None, program: None, build_std: false };
 
     /// One with a library for `target`, else one with the library's source.
-    fn find(target: &str) -> Option<Self> {
-        let built =
-            says(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
-        if built.is_some_and(|folder| Path::new(&folder).is_dir()) {
+    pub(crate) fn find(target: &str) -> Option<Self> {
+        if has_library(target) {
             return Some(Self::USUAL);
         }
         Self::with_source().or_else(|| {
@@ -64,9 +62,13 @@ impl Compiler {
 
     /// `cargo test` of the CPU backend for `target`.
     fn test(&self, target: &str) -> Command {
+        self.cargo(&["test", "--locked", "-p", "tessera-cpu"], target)
+    }
+
+    /// A job of cargo's for `target`.
+    pub(crate) fn cargo(&self, job: &[&str], target: &str) -> Command {
         let mut command = Command::new("cargo");
-        command.args(self.toolchain);
-        command.args(["test", "--locked", "-p", "tessera-cpu", "--target", target]);
+        command.args(self.toolchain).args(job).args(["--target", target]);
         if let Some(program) = self.program {
             command.env("RUSTC", program);
         }
@@ -113,6 +115,12 @@ pub fn sanitize(kind: &str) -> Result {
     run(test)
 }
 
+/// Whether the usual compiler has a library for `target`.
+pub(crate) fn has_library(target: &str) -> bool {
+    let folder = says(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
+    folder.is_some_and(|folder| Path::new(&folder).is_dir())
+}
+
 /// Whether a compiler has the standard library's source.
 fn has_source(compiler: &mut Command) -> bool {
     let root = says(compiler.args(["--print", "sysroot"]));
@@ -120,7 +128,7 @@ fn has_source(compiler: &mut Command) -> bool {
 }
 
 /// What a program prints, if it is there and content.
-fn says(command: &mut Command) -> Option<String> {
+pub(crate) fn says(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }

@@ -3,6 +3,7 @@
 mod cuda;
 mod machines;
 mod matrix;
+mod metal;
 mod tools;
 
 use std::{
@@ -22,7 +23,9 @@ usage: cargo xtask <job>
                               compiles the manifest's kernels with NVRTC's library, and compares the
                               registers they take with the table
   compile <library> <folder>  compiles the kernels of launches that tests wrote down
-  sanitize <address | thread> tests of the CPU backend under a sanitizer";
+  sanitize <address | thread> tests of the CPU backend under a sanitizer
+  metal-check                 types and lints of Metal's device code, as on a Mac
+  fake-metal [arguments]      tests of Metal's device code against a fake of Apple's libraries";
 
 /// The repository.
 fn root() -> PathBuf {
@@ -45,6 +48,8 @@ fn main() -> ExitCode {
         ["compile", library, launches] => cuda::compile(library, launches),
         ["neon"] => machines::neon(),
         ["sanitize", kind] => machines::sanitize(kind),
+        ["metal-check"] => metal::check(),
+        ["fake-metal", ref rest @ ..] => metal::fake(rest),
         _ => Err(USAGE.into()),
     };
     match done {

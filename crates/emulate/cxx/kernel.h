@@ -21,6 +21,9 @@ struct Kernel {
 extern const Kernel KERNELS[];
 extern const uint32_t KERNEL_COUNT;
 
+// How a launch ends; also in Rust, src/load.rs.
+enum Ending { WELL = 0, DIVERGENT = 1, NOBODYS_MEMORY = 2, DIVISION = 3, TOO_LONG = 4 };
+
 // Also laid out in Rust, src/load.rs.
 struct Launch {
     uint32_t kernel;   // index in KERNELS
@@ -34,5 +37,11 @@ struct Launch {
 
 }  // namespace emu
 
-// 0, or 1 with a report.
-extern "C" __attribute__((visibility("default"))) int emu_launch(const emu::Launch*);
+#define EMU_EXPORT extern "C" __attribute__((visibility("default")))
+
+// 0, or one of the endings with a report.
+EMU_EXPORT int emu_launch(const emu::Launch*);
+
+// Called in a signal handler on the thread that launches. Ends the launch, as `ending`, and does not return if a kernel
+// is running; `place` is the instruction, or null.
+EMU_EXPORT void emu_escape(int ending, const void* place);

@@ -59,7 +59,10 @@ struct {
     uint32_t ready;  // bits of simdgroups with lanes that can run
     uint32_t arrived, turn;
     const void* place;  // of the barrier that is waited at
-    bool entered, failed;
+    bool entered;
+    volatile bool in_fiber;  // whether the host waits
+    volatile int ending;
+    const void* escaped_from;
     char* stacks;
     Fiber host;
     Thread thread[MAX_THREADS];
@@ -95,6 +98,7 @@ uint32_t next_bit(uint32_t set, uint32_t bit) {
 }
 
 [[noreturn]] void leave() {
+    g.in_fiber = false;
     switch_fiber(me().fiber, g.host, true);
     __builtin_unreachable();
 }
@@ -107,14 +111,19 @@ unsigned long offset(const void* place) {
     return static_cast<const char*>(place) - static_cast<const char*>(info.dli_fbase) - 1;
 }
 
-// Ends the launch. `other`: a second place that the report speaks of, or null.
-[[noreturn]] void fail(const void* place, const void* other, const char* format, auto... values) {
-    g.failed = true;
+// `other`: a second place that the report speaks of, or null.
+void report(const void* place, const void* other, const char* format, auto... values) {
     const auto* group = g.group;
     size_t room = g.launch->report_bytes;
-    int used = snprintf(g.launch->report, room, "%u %u %u %lx %lx ", group[0], group[1], group[2], offset(place),
+    int used = snprintf(g.launch->report, room, "%x %x %x %lx %lx ", group[0], group[1], group[2], offset(place),
                         offset(other));
     if (used > 0 && size_t(used) < room) snprintf(g.launch->report + used, room - used, format, values...);
+}
+
+// Ends the launch where threads do not meet.
+[[noreturn]] void fail(const void* place, const void* other, const char* format, auto... values) {
+    g.ending = DIVERGENT;
+    report(place, other, format, values...);
     leave();
 }
 
@@ -265,6 +274,7 @@ void meet(emu_operation operation, const void* place) {
 void entry() {
     begin(g.entered ? nullptr : &g.host);
     g.entered = true;
+    g.in_fiber = true;
     acquire(&g.ends);
     g.kernel->run();
     set_waiting(Wait::Done, nullptr);
@@ -364,22 +374,33 @@ int emu_launch(const Launch* launch) {
     g.launch = launch;
     g.kernel = &KERNELS[launch->kernel];
     g.threads = g.kernel->threads;
-    g.failed = false;
+    g.ending = WELL;
+    g.in_fiber = false;
+    g.escaped_from = nullptr;
     g.group[0] = g.group[1] = g.group[2] = 0;
     if (!make_stacks()) {
-        snprintf(launch->report, launch->report_bytes, "0 0 0 0 0 no memory for the stacks of %u threads", MAX_THREADS);
-        return 1;
+        report(nullptr, nullptr, "no memory for the stacks of %u threads", MAX_THREADS);
+        return NOBODYS_MEMORY;
     }
     adopt(g.host);
     const uint32_t* grid = launch->grid;
     uint64_t groups = uint64_t(grid[0]) * grid[1] * grid[2];
-    for (uint64_t i = 0; i < groups && !g.failed; i++) {
+    for (uint64_t i = 0; i < groups && g.ending == WELL; i++) {
         uint64_t at = launch->backward ? groups - 1 - i : i;
         g.group[0] = at % grid[0];
         g.group[1] = at / grid[0] % grid[1];
         g.group[2] = at / grid[0] / grid[1];
         run_group();
     }
-    return g.failed;
+    // What an escape could not do within a signal handler.
+    if (g.ending > DIVERGENT) report(g.escaped_from, nullptr, "thread %u", g.current);
+    return g.ending;
+}
+
+void emu_escape(int ending, const void* place) {
+    g.ending = ending;
+    // The place is not a return address.
+    g.escaped_from = place ? static_cast<const char*>(place) + 1 : nullptr;
+    if (g.in_fiber) leave();
 }
 }

@@ -99,6 +99,26 @@ pub enum Error {
         /// where the other is.
         lines: Vec<(u32, String)>,
     },
+    /// What would end a process.
+    #[error("kernel {kernel}, threadgroup {group:?}: {what}{}", Lines(lines))]
+    Fault {
+        /// Its name.
+        kernel: String,
+        /// Which threadgroup.
+        group: [u32; 3],
+        /// Which thread, and what.
+        what: String,
+        /// The line of the printed text, with the kernel's own file and line in its comment.
+        lines: Vec<(u32, String)>,
+    },
+    /// A launch that does not end.
+    #[error("kernel {kernel} did not end within {seconds} s")]
+    TooLong {
+        /// Its name.
+        kernel: String,
+        /// How long it ran.
+        seconds: f64,
+    },
     /// A write near a buffer, but outside of it.
     #[error("kernel {kernel} wrote outside of the buffer {buffer}, at byte {byte} of {bytes}")]
     Outside {

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`lint`] | pointers without address space, `double`, recursion, attributes that disagree with the program |
 //! | the compiler | types and address spaces, names, calls |
-//! | the runtime | barriers that not all threads reach, lanes that meet in different operations, writes beyond a buffer |
+//! | the runtime | barriers that not all threads reach, lanes that meet in different operations, writes beside a buffer, accesses where no memory is, endless loops |
 //! | [`Sanitizer::Address`] | the first access outside any buffer or shared array, misaligned vectors, shifts too wide |
 //! | [`Sanitizer::Thread`] | two threads of a threadgroup at one place with no barrier between |
 //!

@@ -5,6 +5,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use tessera_tile::{Program, ir::Access, print};
@@ -12,7 +13,7 @@ use tessera_tile::{Program, ir::Access, print};
 use crate::{
     compile,
     error::{Error, source_line},
-    load::Loaded,
+    load::{self, Loaded},
     process::{Ending, Process},
     symbols,
 };
@@ -90,6 +91,7 @@ pub struct Library {
     programs: Vec<Program>,
     text: String,
     runner: Runner,
+    limit: Duration,
     /// What the compiler made.
     built: PathBuf,
     /// Where the compiled files are; gone with the library.
@@ -150,7 +152,16 @@ impl Library {
             _ => Runner::Process(Process { language, program: built.clone(), sanitizer }),
         };
         let programs = programs.to_vec();
-        Ok(Self { language, programs, text, runner, built, _folder: folder })
+        let limit = Self::LIMIT;
+        Ok(Self { language, programs, text, runner, limit, built, _folder: folder })
+    }
+
+    /// How long a launch may take at first.
+    pub const LIMIT: Duration = Duration::from_secs(60);
+
+    /// The same, where a launch may take so long.
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// The printed text.
@@ -190,11 +201,11 @@ impl Library {
                 let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut copies: Vec<_> = buffers.iter().map(|b| Guarded::new(b)).collect();
                 let addresses: Vec<_> = copies.iter_mut().map(Guarded::address).collect();
-                let done = loaded.launch(index, grid, backward, args, &addresses);
+                let done = loaded.launch(index, grid, backward, self.limit, args, &addresses);
+                done.map_err(|(ending, report)| self.failure(program, ending, &report))?;
                 for (buffer, copy) in program.buffers.iter().zip(&copies) {
                     copy.check(program, buffer.name)?;
                 }
-                done.map_err(|report| self.divergent(program, &report))?;
                 for ((to, copy), buffer) in buffers.iter_mut().zip(&copies).zip(&program.buffers) {
                     if buffer.access != Access::Read {
                         to.copy_from_slice(copy.bytes());
@@ -203,9 +214,14 @@ impl Library {
                 Ok(())
             }
             Runner::Process(process) => {
-                match process.launch(&self.text, index, grid, backward, args, buffers)? {
+                match process
+                    .launch(&self.text, index, grid, backward, self.limit, args, buffers)?
+                {
                     Ending::Well => Ok(()),
-                    Ending::Failed(report) => Err(self.divergent(program, &report)),
+                    Ending::Failed(report) => {
+                        Err(self.failure(program, load::Ending::Divergent, &report))
+                    }
+                    Ending::TooLong => Err(self.too_long(program)),
                     Ending::Found(finding) => {
                         Err(Error::Found { kernel: program.name.clone(), finding })
                     }
@@ -222,7 +238,7 @@ impl Library {
     }
 
     /// The runtime's report, "x y z place other why", as an error.
-    fn divergent(&self, program: &Program, report: &str) -> Error {
+    fn failure(&self, program: &Program, ending: load::Ending, report: &str) -> Error {
         let mut parts = report.splitn(6, ' ');
         let mut number = || parts.next().and_then(|part| u64::from_str_radix(part, 16).ok());
         let group = [number(), number(), number()].map(|n| n.unwrap_or(0) as u32);
@@ -232,7 +248,23 @@ impl Library {
             let line = symbols::line(&self.built, place, self.language.file())?;
             Some((line, source_line(&self.text, line)))
         });
-        Error::Divergent { kernel: program.name.clone(), group, what, lines: lines.collect() }
+        let (kernel, lines) = (program.name.clone(), lines.collect());
+        match ending {
+            load::Ending::Divergent => Error::Divergent { kernel, group, what, lines },
+            load::Ending::NobodysMemory => {
+                let what = format!("{what} reads or writes where no memory is");
+                Error::Fault { kernel, group, what, lines }
+            }
+            load::Ending::Division => {
+                let what = format!("{what} divides by zero");
+                Error::Fault { kernel, group, what, lines }
+            }
+            load::Ending::TooLong => self.too_long(program),
+        }
+    }
+
+    fn too_long(&self, program: &Program) -> Error {
+        Error::TooLong { kernel: program.name.clone(), seconds: self.limit.as_secs_f64() }
     }
 }
 

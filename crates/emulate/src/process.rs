@@ -2,8 +2,12 @@
 
 use std::{
     fs,
+    io::Read,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use crate::{
@@ -23,6 +27,8 @@ pub(crate) enum Ending {
     Failed(String),
     /// What the sanitizer reports.
     Found(Finding),
+    /// The time was up.
+    TooLong,
 }
 
 /// A program that runs kernels.
@@ -40,6 +46,7 @@ impl Process {
         kernel: u32,
         grid: [u32; 3],
         backward: bool,
+        limit: Duration,
         arguments: &[u32],
         buffers: &mut [&mut [u8]],
     ) -> Result<Ending, Error> {
@@ -47,7 +54,7 @@ impl Process {
         let (launch, filled) = (folder.path().join("launch"), folder.path().join("buffers"));
         fs::write(&launch, describe(kernel, grid, backward, arguments, buffers))
             .map_err(io(&launch))?;
-        let output = self.run(&launch, &filled)?;
+        let Some(output) = self.run(&launch, &filled, limit)? else { return Ok(Ending::TooLong) };
         let report = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status.code() {
             Some(0) => {
@@ -77,7 +84,8 @@ impl Process {
         }
     }
 
-    fn run(&self, launch: &Path, filled: &Path) -> Result<Output, Error> {
+    /// Runs the program; `None` if it took too long.
+    fn run(&self, launch: &Path, filled: &Path, limit: Duration) -> Result<Option<Output>, Error> {
         let mut command = Command::new(&self.program);
         command.arg(launch).arg(filled);
         match self.sanitizer {
@@ -85,13 +93,36 @@ impl Process {
             _ => command
                 .env("ASAN_OPTIONS", "detect_leaks=0:detect_stack_use_after_return=0:symbolize=0"),
         };
-        command.output().map_err(io(&self.program))
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(io(&self.program))?;
+        let (done, ended) = mpsc::channel();
+        // Somebody must read what it says, or it would wait.
+        let (mut said, mut reported) = (child.stdout.take(), child.stderr.take());
+        let reader = thread::spawn(move || {
+            let mut report = Vec::new();
+            let read = reported.as_mut().map_or(Ok(0), |pipe| pipe.read_to_end(&mut report));
+            _ = done.send(());
+            read.map(|_| report)
+        });
+        if ended.recv_timeout(limit).is_err() {
+            child.kill().map_err(io(&self.program))?;
+            child.wait().map_err(io(&self.program))?;
+            return Ok(None);
+        }
+        let mut stdout = Vec::new();
+        let read = said.as_mut().map_or(Ok(0), |pipe| pipe.read_to_end(&mut stdout));
+        read.map_err(io(&self.program))?;
+        let status = child.wait().map_err(io(&self.program))?;
+        let stderr = reader.join().unwrap_or_else(|_| Ok(Vec::new())).map_err(io(&self.program))?;
+        Ok(Some(Output { status, stdout, stderr }))
     }
 
     /// What a sanitizer found, if the report is one's.
     fn finding(&self, text: &str, report: &str) -> Option<Finding> {
         let after = |mark: &str| report.split_once(mark).and_then(|(_, rest)| rest.lines().next());
-        let kind = after("WARNING: ThreadSanitizer: ").and_then(|line| line.split(" (pid").next());
+        let race =
+            after("WARNING: ThreadSanitizer: ").or_else(|| after("ERROR: ThreadSanitizer: "));
+        let kind = race.and_then(|line| line.split(" (pid").next());
         let kind = kind.or_else(|| after("ERROR: AddressSanitizer: ")?.split(' ').next());
         let kind = kind.or_else(|| after("runtime error: "))?.trim().to_owned();
         // Lines stand in the report itself, or places in the program do: `(folder/kernels+0x1234)`.

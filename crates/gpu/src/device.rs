@@ -105,7 +105,8 @@ pub trait Device: Send + 'static {
     /// Begins a list of commands.
     fn begin(&mut self) -> Result<Self::Commands, DeviceError>;
 
-    /// Copies bytes to the device, before what follows.
+    /// Copies bytes to the device. All uploads come before the first launch: where memory is shared they are at once in
+    /// their place.
     fn upload(
         &mut self,
         commands: &mut Self::Commands,

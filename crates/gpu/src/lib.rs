@@ -123,3 +123,15 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
         Ok(Box::new(self.model(graph, &weights, limits, progress)?))
     }
 }
+
+#[cfg(all(test, not(target_os = "macos")))]
+mod tests {
+    use super::{DeviceError, metal};
+
+    #[test]
+    fn metal_is_absent_where_it_is_not_apples() {
+        let absent = (metal().open)().unwrap_err();
+        assert!(matches!(absent, DeviceError::Absent { device: "metal", .. }), "{absent}");
+        assert!(absent.to_string().contains(std::env::consts::OS), "{absent}");
+    }
+}

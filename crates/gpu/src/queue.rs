@@ -71,7 +71,7 @@ pub struct Recording<'a, D: Device> {
 }
 
 impl<'a, D: Device> Recording<'a, D> {
-    /// Copies bytes to the device, before what follows.
+    /// Copies bytes to the device, before the first launch.
     pub fn upload(
         &mut self,
         to: &mut D::Buffer,

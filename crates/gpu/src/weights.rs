@@ -1,10 +1,7 @@
 //! Weights on the device: matrices as planes, vectors as f32.
 
 use tessera_graph::{BackendError, Graph, Linear, Part, WeightId, Weights};
-use tessera_kernels::{
-    codes::{Matrix, Plane},
-    pack::NotFinite,
-};
+use tessera_kernels::{codes::Matrix, pack::NotFinite};
 use tessera_quant::Weight;
 
 use crate::stream::{BufferId, Range};
@@ -25,43 +22,14 @@ pub struct Planes {
     pub ranges: Vec<Range>,
 }
 
-impl Planes {
-    /// The planes of some of the rows.
-    pub fn part(&self, first: usize, rows: usize) -> Vec<Range> {
-        let kinds = self.matrix.planes();
-        let of = |(range, kind): (&Range, Plane)| match kind {
-            Plane::Table => *range,
-            _ => {
-                let row = range.bytes / self.rows;
-                Range { offset: range.offset + first * row, bytes: rows * row, ..*range }
-            }
-        };
-        self.ranges.iter().zip(kinds).map(of).collect()
-    }
-}
-
-/// Whether the parts of a linear can be one matrix: of one packing, with biases or without, and each beginning where
-/// a buffer may be bound.
+/// Whether the parts of a linear can be one matrix: of one packing, all with biases or none.
 pub fn are_one(linear: &Linear, weights: &Weights) -> bool {
-    let parts = &linear.parts;
-    let (first, biased) = (&weights[parts[0].weight], parts[0].bias.is_some());
-    let matrix = Matrix::of(first);
-    let alike = |part: &Part| {
-        let weight = &weights[part.weight];
-        let bytes = matrix.plane_bytes(weight.rows, weight.cols).into_iter();
-        let aligned = bytes
-            .zip(matrix.planes())
-            .all(|(bytes, plane)| plane == Plane::Table || bytes.is_multiple_of(BOUND));
-        Matrix::of(weight) == matrix
-            && part.bias.is_some() == biased
-            && aligned
-            && (!biased || (weight.rows * 4).is_multiple_of(BOUND))
-    };
-    parts.len() <= 3 && (parts.len() == 1 || parts.iter().all(alike))
+    let form = |part: &Part| Matrix::of(&weights[part.weight]);
+    let [first, others @ ..] = &linear.parts[..] else { return false };
+    let alike =
+        |part: &Part| form(part) == form(first) && part.bias.is_some() == first.bias.is_some();
+    others.len() < 3 && others.iter().all(alike)
 }
-
-/// Where a buffer may be bound: at multiples of this.
-const BOUND: usize = 16;
 
 /// What is to be put into a buffer.
 #[derive(Debug, Clone)]

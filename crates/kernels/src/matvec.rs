@@ -75,18 +75,72 @@ pub struct MatvecArgs {
     pub limit: f32,
 }
 
-impl Matvec {
-    fn parts(&self) -> u32 {
-        match self.end {
-            End::Parts(parts) => parts,
+impl End {
+    /// Number of results.
+    pub(crate) fn parts(self) -> u32 {
+        match self {
+            Self::Parts(parts) => parts,
             _ => 1,
         }
     }
 
-    fn unit(&self) -> Option<Unit> {
-        match self.end {
-            End::Gated(unit) => Some(unit),
+    /// The unit, if there is one.
+    pub(crate) fn unit(self) -> Option<Unit> {
+        match self {
+            Self::Gated(unit) => Some(unit),
             _ => None,
+        }
+    }
+
+    /// How many matrices are one under the other for one result.
+    pub(crate) fn halves(self) -> u32 {
+        1 + u32::from(self.unit().is_some())
+    }
+
+    /// Part of a kernel's name.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Parts(1) => String::new(),
+            Self::Parts(parts) => format!("_p{parts}"),
+            Self::Residual => "_residual".into(),
+            Self::Gated(unit) => format!("_{}", unit.name()),
+        }
+    }
+
+    /// Whether it can be made of `rows` rows, of which `first` and `second` are those of the first parts.
+    pub(crate) fn check(self, rows: u32, first: u32, second: u32) -> Result<(), String> {
+        let parts = match self.parts() {
+            1 => 0,
+            2 => first,
+            _ => first.saturating_add(second),
+        };
+        match self.unit() {
+            _ if !(1..=3).contains(&self.parts()) || parts > rows => {
+                Err(format!("{} parts of {rows} rows", self.parts()))
+            }
+            Some(unit) if !unit.is_gated() || !rows.is_multiple_of(2) => {
+                Err(format!("a gate and what it lets through in {rows} rows"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A result of several, and its number of rows.
+pub(crate) type Part = (Out<F32>, Val<u32>);
+
+/// The results of `rows` rows in all, of which `first` and `second` are those of the first ones.
+pub(crate) fn parts(
+    outs: (Out<F32>, Option<Out<F32>>, Option<Out<F32>>),
+    rows: Val<u32>,
+    first: Val<u32>,
+    second: Val<u32>,
+) -> Vec<Part> {
+    match outs {
+        (y, None, _) => vec![(y, rows)],
+        (y, Some(next), None) => vec![(y, first), (next, rows - first)],
+        (y, Some(next), Some(last)) => {
+            vec![(y, first), (next, second), (last, rows - first - second)]
         }
     }
 }
@@ -98,12 +152,7 @@ impl Spec for Matvec {
         let Self { matrix, rows, simdgroups, batch, .. } = self;
         let flags = [(self.ragged, "_ragged"), (self.norm, "_norm"), (self.bias, "_bias")];
         let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
-        let end = match self.end {
-            End::Parts(1) => String::new(),
-            End::Parts(parts) => format!("_p{parts}"),
-            End::Residual => "_residual".into(),
-            End::Gated(unit) => format!("_{}", unit.name()),
-        };
+        let end = self.end.name();
         format!("matvec_{}_r{rows}_s{simdgroups}_n{batch}{flags}{end}", matrix.name())
     }
 
@@ -112,16 +161,11 @@ impl Spec for Matvec {
     }
 
     fn grid(&self, a: &MatvecArgs) -> [u32; 3] {
-        let results = if self.unit().is_some() { a.rows / 2 } else { a.rows };
+        let results = a.rows / self.end.halves();
         [results.div_ceil(self.rows * self.simdgroups), a.vectors.div_ceil(self.batch), 1]
     }
 
     fn check(&self, a: &MatvecArgs) -> Result<(), String> {
-        let parts = match self.parts() {
-            1 => 0,
-            2 => a.first,
-            _ => a.first.saturating_add(a.second),
-        };
         match () {
             () if a.rows == 0 || a.cols == 0 || a.vectors == 0 => Err("an empty product".into()),
             () if !self.ragged && !a.cols.is_multiple_of(STEP) => {
@@ -130,15 +174,7 @@ impl Spec for Matvec {
             () if !(1..=MAX_BATCH).contains(&self.batch) => {
                 Err(format!("{} vectors at once, not 1 to {MAX_BATCH}", self.batch))
             }
-            () if !(1..=3).contains(&self.parts()) || parts > a.rows => {
-                Err(format!("{} parts of {} rows", self.parts(), a.rows))
-            }
-            () if self.unit().is_some_and(|unit| !unit.is_gated())
-                || self.unit().is_some() && a.rows % 2 != 0 =>
-            {
-                Err(format!("a gate and what it lets through in {} rows", a.rows))
-            }
-            () => Ok(()),
+            () => self.end.check(a.rows, a.first, a.second),
         }
     }
 }
@@ -152,11 +188,11 @@ fn matvec(
     #[when(k.bias)] bias: Option<In<F32>>,
     #[when(matches!(k.end, End::Residual))] residual: Option<In<F32>>,
     y: Out<F32>,
-    #[when(k.parts() > 1)] second: Option<Out<F32>>,
-    #[when(k.parts() > 2)] third: Option<Out<F32>>,
+    #[when(k.end.parts() > 1)] second: Option<Out<F32>>,
+    #[when(k.end.parts() > 2)] third: Option<Out<F32>>,
     a: Args<MatvecArgs>,
 ) {
-    let gated = k.unit().is_some();
+    let gated = k.end.unit().is_some();
     let results = if gated { a.rows / 2 } else { a.rows };
     let first_row = (group(0) * simdgroups() + simdgroup()) * k.rows;
     let own = (0..k.rows).map(|r| min(first_row + r, results - 1));
@@ -185,6 +221,7 @@ fn matvec(
             }
         }
     }
+    let parts = parts((y, second, third), results, a.first, a.second);
     for v in 0..vectors {
         let vector = input.first + v as u32;
         let scale = k.norm.then(|| {
@@ -199,25 +236,14 @@ fn matvec(
         for r in 0..k.rows as usize {
             let row = first_row + r as u32;
             let sum = product(r);
-            let sum = match k.unit() {
+            let sum = match k.end.unit() {
                 Some(unit) => unit.apply(Some(sum), product(r + k.rows as usize), a.alpha, a.limit),
                 None => sum,
             };
             if (lane() == 0) & (row < results) & (vector < a.vectors) {
-                match (second, third) {
-                    (None, _) => {
-                        let at = vector * results + row;
-                        y.set(at, residual.map_or(sum, |residual| sum + residual.at(at)));
-                    }
-                    (Some(second), None) => {
-                        put(&[(y, a.first), (second, a.rows - a.first)], vector, row, sum);
-                    }
-                    (Some(second), Some(third)) => {
-                        let rest = a.rows - a.first - a.second;
-                        let parts = [(y, a.first), (second, a.second), (third, rest)];
-                        put(&parts, vector, row, sum);
-                    }
-                }
+                let at = vector * results + row;
+                let sum = residual.map_or(sum, |residual| sum + residual.at(at));
+                put(&parts, vector, row, sum);
             }
         }
     }
@@ -330,7 +356,7 @@ fn add(sum: &Var<f32>, product: Val<f32>) {
 
 /// Writes a product to the part that its row belongs to; parts come with their rows.
 #[device]
-fn put(parts: &[(Out<F32>, Val<u32>)], vector: Val<u32>, row: Val<u32>, sum: Val<f32>) {
+pub(crate) fn put(parts: &[Part], vector: Val<u32>, row: Val<u32>, sum: Val<f32>) {
     let (y, rows) = parts[0];
     if parts.len() == 1 {
         y.set(vector * rows + row, sum);

@@ -104,13 +104,23 @@ impl Scratch {
         (0..PART / 4).flat_map(|i| self.memory.load::<4>(at + i * 4)).collect()
     }
 
+    /// Puts [`PART`] values where the lane's elements were, for [`Scratch::element`].
+    pub fn keep(&self, values: &[Val<f32>]) {
+        let at = self.first() + lane() * PART;
+        for (i, four) in (0..).step_by(4).zip(values.as_chunks::<4>().0) {
+            self.memory.store(at + i, *four);
+        }
+    }
+
+    /// One of the values that the lane keeps.
+    pub fn element(&self, i: Val<u32>) -> Val<f32> {
+        self.memory.at(self.first() + lane() * PART + i)
+    }
+
     /// Multiplies the lane's elements of a sum by `factor`.
     pub fn scale(&self, sum: Tile, factor: Val<f32>) {
         let elements = self.elements(sum);
-        let at = self.first() + lane() * PART;
-        for (i, four) in (0..).step_by(4).zip(elements.as_chunks::<4>().0) {
-            self.memory.store(at + i, four.map(|x| x * factor));
-        }
+        self.keep(&elements.into_iter().map(|x| x * factor).collect::<Vec<_>>());
         simd_barrier();
         sum.restore(self.memory, self.first(), TILE);
     }

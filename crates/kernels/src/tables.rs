@@ -48,11 +48,12 @@ pub mod draw {
     pub const FREQUENCY: u32 = 6;
     /// f32 in 0..1: the random draw.
     pub const UNIFORM: u32 = 7;
-    /// First of the row's entries in `biases`: pairs of a token and an f32.
+    /// First of the row's entries in `biases`: pairs of a token and an f32, counted as pairs. Tokens differ within a row.
     pub const BIAS: u32 = 8;
     /// Number of them.
     pub const BIAS_COUNT: u32 = 9;
-    /// First of the row's entries in `history`: pairs of a token and how often it was generated.
+    /// First of the row's entries in `history`: pairs of a token and how often it was generated, counted as pairs. Tokens
+    /// differ within a row.
     pub const HISTORY: u32 = 10;
     /// Number of them.
     pub const HISTORY_COUNT: u32 = 11;

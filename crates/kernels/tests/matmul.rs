@@ -2,10 +2,17 @@
 
 mod common;
 
-use common::{close, floats, product::product, random, read, result, run};
+use common::{
+    close, floats,
+    product::{plain_unit, product},
+    random, read, result, run,
+};
+use tessera_graph::Activation;
 use tessera_kernels::{
     codes::Matrix,
     matmul::{Matmul, MatmulArgs},
+    matvec::End,
+    unit::Unit,
 };
 use tessera_quant::{Float, Packing, encode};
 use tessera_tile::{Record, Spec, ir::Elem, sim::Memory};
@@ -21,33 +28,66 @@ fn small(packing: Packing, cols: usize) -> Matmul {
         stage: Elem::F32,
         ragged: !cols.is_multiple_of(32),
         bias: false,
-        residual: false,
+        end: End::Parts(1),
     }
 }
 
 fn check(packing: Packing, vectors: usize, rows: usize, cols: usize, kernel: &Matmul) {
+    check_parts(packing, vectors, &[rows], cols, kernel);
+}
+
+/// `parts` are the rows of each part of the matrix.
+fn check_parts(packing: Packing, vectors: usize, parts: &[usize], cols: usize, kernel: &Matmul) {
+    let rows = parts.iter().sum();
     let weight = encode(packing, rows, cols, &random(7, rows * cols)).expect("encodes");
     let packed = kernel.matrix.pack(&weight).expect("finite");
     let (x, bias) = (random(3, vectors * cols), random(4, rows));
     let residual = random(5, vectors * rows);
+    let args = MatmulArgs {
+        rows: rows as u32,
+        cols: cols as u32,
+        vectors: vectors as u32,
+        first: parts[0] as u32,
+        second: parts.get(1).map_or(0, |&rows| rows as u32),
+        alpha: 1.7,
+        limit: 0.4,
+    };
     let mut wanted = product(&weight, &x);
     for (i, y) in wanted.iter_mut().enumerate() {
         *y += if kernel.bias { bias[i % rows] } else { 0.0 };
-        *y += if kernel.residual { residual[i] } else { 0.0 };
+        *y += if kernel.end == End::Residual { residual[i] } else { 0.0 };
+    }
+    let mut widths = parts.to_vec();
+    if let End::Gated(unit) = kernel.end {
+        widths = vec![rows / 2];
+        let one =
+            |row: &[f32], i| plain_unit(unit, row[i], row[i + rows / 2], args.alpha, args.limit);
+        let of = |row: &[f32]| (0..rows / 2).map(|i| one(row, i)).collect::<Vec<_>>();
+        wanted = wanted.chunks_exact(rows).flat_map(of).collect();
     }
     let planes: Vec<_> = packed.planes.iter().map(|plane| Memory::of(plane)).collect();
     let (x, bias, residual) = (floats(&x), floats(&bias), floats(&residual));
-    let y = result(vectors * rows);
+    let results: Vec<_> = widths.iter().map(|width| result(vectors * width)).collect();
     let mut buffers = vec![&x];
     buffers.extend(&planes);
     buffers.extend(kernel.bias.then_some(&bias));
-    buffers.extend(kernel.residual.then_some(&residual));
-    buffers.push(&y);
-    let args = MatmulArgs { rows: rows as u32, cols: cols as u32, vectors: vectors as u32 };
+    buffers.extend((kernel.end == End::Residual).then_some(&residual));
+    buffers.extend(&results);
     run(kernel, &args, &buffers);
-    let limit = if kernel.stage == Elem::F32 { 3e-6 } else { 2e-3 };
-    let what = format!("{packing:?} {vectors} x {rows} x {cols} {kernel:?}");
-    close(&what, &read(&y), &wanted, limit);
+    let limit = match (kernel.stage, kernel.end) {
+        (Elem::F32, _) => 3e-6,
+        // clipped, it is small beside the products it is made of
+        (_, End::Gated(_)) => 8e-3,
+        _ => 2e-3,
+    };
+    let what = format!("{packing:?} {vectors} x {parts:?} x {cols} {kernel:?}");
+    let mut first = 0;
+    for (width, result) in widths.iter().zip(&results) {
+        let part = |row: &[f32]| row[first..first + width].to_vec();
+        let wanted: Vec<f32> = wanted.chunks_exact(widths.iter().sum()).flat_map(part).collect();
+        close(&what, &read(result), &wanted, limit);
+        first += width;
+    }
 }
 
 #[test]
@@ -68,7 +108,7 @@ fn every_remainder() {
     let kernel = small(FOUR_BITS, 64);
     for vectors in [1, 15, 16, 17, 33] {
         for rows in [1, 4, 31, 32, 33, 36, 65] {
-            let kernel = Matmul { bias: true, residual: true, ..kernel };
+            let kernel = Matmul { bias: true, end: End::Residual, ..kernel };
             check(FOUR_BITS, vectors, rows, 64, &kernel);
         }
     }
@@ -82,11 +122,35 @@ fn every_remainder() {
 }
 
 #[test]
-fn epilogues() {
-    for (bias, residual) in [(false, true), (true, false), (true, true)] {
-        let kernel = Matmul { bias, residual, ..small(FOUR_BITS, 192) };
+fn biases_and_residuals() {
+    for (bias, end) in [(false, End::Residual), (true, End::Parts(1)), (true, End::Residual)] {
+        let kernel = Matmul { bias, end, ..small(FOUR_BITS, 192) };
         for rows in [40, 41] {
             check(FOUR_BITS, 18, rows, 192, &kernel);
+        }
+    }
+}
+
+/// Parts that end within a vector of results, at its edge, and in odd places.
+#[test]
+fn parts() {
+    let all: [&[usize]; 7] =
+        [&[32, 8], &[12, 20], &[5, 3], &[3, 34], &[16, 8, 8], &[1, 2, 3], &[7, 1, 40]];
+    for parts in all {
+        let kernel = small(FOUR_BITS, 64);
+        let kernel = Matmul { bias: true, end: End::Parts(parts.len() as u32), ..kernel };
+        check_parts(FOUR_BITS, 18, parts, 64, &kernel);
+    }
+}
+
+#[test]
+fn units() {
+    for unit in [Unit::Gated(Activation::Silu), Unit::Clipped] {
+        for (rows, bias) in [(2, false), (64, true), (66, true), (80, false)] {
+            let kernel = Matmul { bias, end: End::Gated(unit), ..small(FOUR_BITS, 128) };
+            check(FOUR_BITS, 17, rows, 128, &kernel);
+            let kernel = Matmul { rows: 64, steps: 2, stage: Elem::F16, ..kernel };
+            check(FOUR_BITS, 17, rows, 128, &kernel);
         }
     }
 }
@@ -121,7 +185,8 @@ fn company() {
     let products = |x: &[f32]| {
         let vectors = x.len() / 64;
         let (x, y) = (floats(x), result(vectors * 20));
-        let args = MatmulArgs { rows: 20, cols: 64, vectors: vectors as u32 };
+        let args =
+            MatmulArgs { rows: 20, cols: 64, vectors: vectors as u32, ..MatmulArgs::default() };
         run(&kernel, &args, &[&x, &plane, &y]);
         read(&y)
     };
@@ -131,7 +196,7 @@ fn company() {
 #[test]
 fn what_it_cannot_do_is_told() {
     let kernel = small(FOUR_BITS, 64);
-    let args = MatmulArgs { rows: 1, cols: 64, vectors: 1 };
+    let args = MatmulArgs { rows: 1, cols: 64, vectors: 1, ..MatmulArgs::default() };
     kernel.check(&args).expect("can be done");
     kernel.record().expect("can be recorded");
     let refused = |kernel: Matmul, args: MatmulArgs| kernel.check(&args).expect_err("refused");
@@ -142,6 +207,9 @@ fn what_it_cannot_do_is_told() {
     refused(Matmul { across: 3, ..kernel }, args);
     refused(Matmul { down: 0, ..kernel }, args);
     refused(Matmul { steps: 0, ..kernel }, args);
+    refused(Matmul { end: End::Parts(4), ..kernel }, args);
+    refused(Matmul { end: End::Parts(2), ..kernel }, MatmulArgs { first: 2, ..args });
+    refused(Matmul { end: End::Gated(Unit::Clipped), ..kernel }, args);
     refused(Matmul { stage: Elem::BF16, ..kernel }, args);
     refused(Matmul { vectors: 128, rows: 128, ..kernel }, args);
     refused(Matmul { vectors: 128, rows: 80, down: 8, across: 5, ..kernel }, args);

@@ -2,29 +2,19 @@
 
 mod common;
 
-use common::{close, floats, random, read, result, run};
+use common::{
+    close, floats,
+    product::{plain_unit, product},
+    random, read, result, run,
+};
 use tessera_graph::Activation;
 use tessera_kernels::{
     codes::Matrix,
     matvec::{End, Matvec, MatvecArgs},
     unit::Unit,
 };
-use tessera_quant::{Float, Packing, Weight, encode};
+use tessera_quant::{Float, Packing, encode};
 use tessera_tile::sim::Memory;
-
-/// `x W^T` in f64.
-pub fn product(weight: &Weight, x: &[f32]) -> Vec<f32> {
-    let mut row = vec![0.0; weight.cols];
-    let mut y = vec![0.0; x.len() / weight.cols * weight.rows];
-    for r in 0..weight.rows {
-        weight.decode_row(r, &mut row);
-        for (v, x) in x.chunks_exact(weight.cols).enumerate() {
-            let sum: f64 = x.iter().zip(&row).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
-            y[v * weight.rows + r] = sum as f32;
-        }
-    }
-    y
-}
 
 /// What is asked of a product.
 #[derive(Clone)]
@@ -115,17 +105,6 @@ impl Asked {
             close(&format!("{packing:?} {kernel:?}"), &read(result), &wanted, 5e-6);
             first += width;
         }
-    }
-}
-
-fn plain_unit(unit: Unit, gate: f32, up: f32, alpha: f32, limit: f32) -> f32 {
-    match unit {
-        Unit::Gated(Activation::Silu) => gate / (1.0 + (-gate).exp()) * up,
-        Unit::Clipped => {
-            let (gate, up) = (gate.min(limit), up.clamp(-limit, limit));
-            gate / (1.0 + (-alpha * gate).exp()) * (up + 1.0)
-        }
-        other => panic!("{other:?} is tested with the units"),
     }
 }
 

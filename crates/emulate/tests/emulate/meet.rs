@@ -1,6 +1,8 @@
 //! Threads that do not meet are told: which, where, and who waits for whom.
 
 use crate::ready;
+use std::time::Duration;
+
 use tessera_emulate::{Error, Language, Library, Order, Sanitizer};
 use tessera_tile::{
     Program, ir,
@@ -156,6 +158,49 @@ fn writes_beside_a_buffer_are_told() {
     let error = changed(Language::Cuda, Sanitizer::None, "y[thread_index]", "y[thread_index + 1u]");
     let error = error.unwrap_err();
     assert!(matches!(error, Error::Outside { buffer: "y", byte: 256, bytes: 256, .. }), "{error}");
+}
+
+#[test]
+fn what_would_end_the_process_ends_the_launch() {
+    let seeds = [
+        (
+            "= sum;",
+            "= x[thread_index == 1u ? 4294967295u : 0u];",
+            "thread 1 reads or writes where no memory is",
+        ),
+        (
+            "y[thread_index] = sum;",
+            "y[63u / (thread_index ^ 7u)] = sum;",
+            "thread 7 divides by zero",
+        ),
+    ];
+    for (old, new, told) in seeds {
+        let error = changed(Language::Metal, Sanitizer::None, old, new).unwrap_err();
+        let Error::Fault { what, lines, .. } = &error else { panic!("{error}") };
+        assert!(what.contains(told), "{error}");
+        assert!(lines.iter().any(|(_, text)| text.contains(new)), "{error}");
+    }
+}
+
+#[test]
+fn endless_loops_end() {
+    let program = Meet.record().unwrap();
+    let text = Language::Metal.print(std::slice::from_ref(&program));
+    let endless =
+        "for (uint i = 0u; i < 2u; i += args.factor > 0.0f ? 0u : 1u) threadgroup_barrier";
+    let text = text.replacen("threadgroup_barrier", endless, 1);
+    for sanitizer in [Sanitizer::None, Sanitizer::Address] {
+        let programs = std::slice::from_ref(&program);
+        let library = ready(Library::from_text(Language::Metal, text.clone(), programs, sanitizer));
+        let library = library.with_limit(Duration::from_secs(1));
+        let launch = |factor: f32| {
+            let mut buffers = [vec![0; 256], vec![0; 256]];
+            let [x, y] = &mut buffers;
+            library.launch("meet", [1, 2, 1], &[factor.to_bits()], &mut [x, y])
+        };
+        assert!(matches!(launch(1.0), Err(Error::TooLong { seconds: 1.0, .. })));
+        launch(-1.0).unwrap();
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Mistakes in kernels are found: by a wrong number, by the runtime, or by a sanitizer.
 
+use std::time::Duration;
+
 use tessera_emulate::{
     Error, Finding, Language, Library, Order, Sanitizer,
     mutate::{self, Mistake, Mutant},
@@ -11,9 +13,11 @@ use crate::ready;
 /// Who finds a mistake, the cheapest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum By {
+    /// The compiler: an index that is plainly outside.
+    Compiler,
     /// A result is wrong.
     Numbers,
-    /// The runtime: threads do not meet, or a write falls beside a buffer.
+    /// The runtime: threads do not meet, a write falls beside a buffer, it does not end.
     Runtime,
     /// The address sanitizer.
     Address,
@@ -37,7 +41,10 @@ impl Libraries {
     fn new(language: Language, cases: &[Case]) -> Self {
         let programs: Vec<_> = cases.iter().map(|case| case.program.clone()).collect();
         let sanitizers = [Sanitizer::None, Sanitizer::Address, Sanitizer::Thread];
-        Self(sanitizers.map(|sanitizer| ready(Library::build(language, &programs, sanitizer))))
+        Self(sanitizers.map(|sanitizer| {
+            ready(Library::build(language, &programs, sanitizer))
+                .with_limit(Duration::from_secs(20))
+        }))
     }
 
     /// Who finds what is wrong with a case, and what a sanitizer says.
@@ -47,7 +54,12 @@ impl Libraries {
                 match case.launch(library, order) {
                     Ok(None) => {}
                     Ok(Some(_)) => return (By::Numbers, None),
-                    Err(Error::Divergent { .. } | Error::Outside { .. }) => {
+                    Err(
+                        Error::Divergent { .. }
+                        | Error::Outside { .. }
+                        | Error::Fault { .. }
+                        | Error::TooLong { .. },
+                    ) => {
                         return (By::Runtime, None);
                     }
                     Err(Error::Found { finding, .. }) => return (sanitizer, Some(finding)),
@@ -125,13 +137,26 @@ fn survey() {
         kernels::prefix(300),
     ];
     for case in cases {
-        let mutants: Vec<_> = mutate::mutants(&case.program).collect();
-        let numbered = mutants.iter().enumerate();
-        let wrong: Vec<_> = numbered.map(|(i, mutant)| wrong(&case, mutant, i)).collect();
-        let libraries = Libraries::new(Language::Metal, &wrong);
-        for (mutant, case) in mutants.iter().zip(&wrong) {
-            let (by, _) = libraries.judge(case);
-            println!("{} {:?} {} {by:?}", case.program.name, mutant.mistake, mutant.at);
+        let language = Language::Metal;
+        let (mut mutants, mut wrongs) = (Vec::new(), Vec::new());
+        for (number, mutant) in mutate::mutants(&case.program).enumerate() {
+            let wrong = wrong(&case, &mutant, number);
+            let programs = std::slice::from_ref(&wrong.program);
+            match language.check(&language.print(programs), programs) {
+                Ok(()) => {
+                    mutants.push(mutant);
+                    wrongs.push(wrong);
+                }
+                Err(_) => report(&mutant, By::Compiler),
+            }
+        }
+        let libraries = Libraries::new(language, &wrongs);
+        for (mutant, wrong) in mutants.iter().zip(&wrongs) {
+            report(mutant, libraries.judge(wrong).0);
         }
     }
+}
+
+fn report(mutant: &Mutant, by: By) {
+    println!("{} {:?} {} {by:?}", mutant.program.name, mutant.mistake, mutant.at);
 }

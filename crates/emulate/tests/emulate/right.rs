@@ -84,7 +84,7 @@ fn speed() {
     for language in [Language::Metal, Language::Cuda] {
         let library =
             ready(Library::build(language, std::slice::from_ref(&case.program), Sanitizer::None));
-        let times = (0..20).map(|_| {
+        let times = (0..100).map(|_| {
             let start = std::time::Instant::now();
             assert_eq!(case.launch(&library, Order::Forward).unwrap(), None);
             start.elapsed()

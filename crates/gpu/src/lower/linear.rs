@@ -8,7 +8,6 @@ use tessera_kernels::{
     embed::{Embed, EmbedArgs},
     matmul::{Matmul, MatmulArgs},
     matvec::{End, Matvec, MatvecArgs},
-    pointwise::{self, Pointwise, PointwiseArgs},
     rms_norm::{RmsNorm, RmsNormArgs},
     unit::{Limits, Unit},
 };
@@ -83,16 +82,9 @@ impl Lower<'_> {
 
     /// A few vectors: everything in one kernel.
     fn few(&mut self, work: &Product<'_>) -> Result<(), BackendError> {
-        let Product { node, linear, outputs, planes, rows: part_rows, norm, bias } = work;
-        let (rows, cols) = (planes.rows as u32, planes.cols as u32);
-        let (end, limits) = match linear.epilogue {
-            Epilogue::None => (End::Parts(part_rows.len() as u32), Limits::default()),
-            Epilogue::Residual => (End::Residual, Limits::default()),
-            Epilogue::Glu(unit) => {
-                let (unit, limits) = Unit::of(ExpertUnit::Gated(unit));
-                (End::Gated(unit), limits)
-            }
-        };
+        let &Product { linear, ref planes, ref rows, norm, bias, .. } = work;
+        let (part_rows, rows, cols) = (rows, planes.rows as u32, planes.cols as u32);
+        let (end, Limits { alpha, limit }) = work.end();
         let kernel = Matvec {
             matrix: planes.matrix,
             rows: if matches!(end, End::Gated(_)) { 1 } else { 2 },
@@ -103,19 +95,12 @@ impl Lower<'_> {
             bias: bias.is_some(),
             end,
         };
-        let mut bindings = vec![self.value(node.inputs[0])];
+        let mut bindings = vec![self.value(work.node.inputs[0])];
         bindings.extend(norm);
-        bindings.extend(&planes.ranges);
-        bindings.extend(bias);
-        if linear.epilogue == Epilogue::Residual {
-            bindings.push(self.value(node.inputs[1]));
-        }
-        bindings.extend(outputs.iter().map(|&y| self.value(y)));
-        let of = self.rows(outputs[0]);
-        let first = part_rows[0];
-        let second = part_rows.get(1).copied().unwrap_or(0);
+        bindings.extend(self.operands(work));
+        let of = self.rows(work.outputs[0]);
+        let (first, second) = (part_rows[0], part_rows.get(1).copied().unwrap_or(0));
         let (eps, offset) = linear.norm.as_ref().map_or((0.0, 0.0), |norm| (norm.eps, norm.offset));
-        let Limits { alpha, limit } = limits;
         let mut least = 0;
         for batch in BATCHES {
             let last = batch == BATCHES[BATCHES.len() - 1];
@@ -132,17 +117,18 @@ impl Lower<'_> {
                 alpha,
                 limit,
             };
-            self.launch_within(&node.label, of, (least, most), kernel, &bindings, args)?;
+            self.launch_within(&work.node.label, of, (least, most), kernel, &bindings, args)?;
             least = most;
         }
         Ok(())
     }
 
-    /// Many vectors: the norm, a product for each part, the unit.
+    /// Many vectors: the norm, then the product by matrix tiles.
     fn many(&mut self, work: &Product<'_>) -> Result<(), BackendError> {
-        let Product { node, linear, outputs, planes, rows: part_rows, norm, bias } = work;
-        let (label, cols, of) = (&node.label, planes.cols as u32, self.rows(outputs[0]));
-        let (x, within) = (self.value(node.inputs[0]), (FEW, u32::MAX));
+        let &Product { linear, ref planes, ref rows, norm, bias, .. } = work;
+        let (label, of) = (&work.node.label, self.rows(work.outputs[0]));
+        let (part_rows, rows, cols) = (rows, planes.rows as u32, planes.cols as u32);
+        let within = (FEW, u32::MAX);
         let most = match of {
             Rows::Tokens => self.limits.tokens,
             Rows::Outputs => self.limits.outputs,
@@ -150,16 +136,9 @@ impl Lower<'_> {
         if most <= FEW as usize {
             return Ok(());
         }
-        let gated = match linear.epilogue {
-            Epilogue::Glu(unit) => Some(Unit::of(ExpertUnit::Gated(unit))),
-            _ => None,
-        };
-        let bytes = |width: u32| most * width as usize * 4;
-        let half = if gated.is_some() { bytes(part_rows[0]) } else { 0 };
-        let scratch = self.scratch(&[if norm.is_some() { bytes(cols) } else { 0 }, half, half]);
-        let mut input = x;
+        let mut input = self.value(work.node.inputs[0]);
         if let (Some(weight), Some(norm)) = (norm, &linear.norm) {
-            input = scratch[0];
+            let normed = self.scratch(&[most * cols as usize * 4])[0];
             let kernel = RmsNorm { per_head: false, threads: threads_of_norm(cols) };
             let (eps, offset) = (norm.eps, norm.offset);
             let args = move |shape: &Shape| RmsNormArgs {
@@ -169,53 +148,46 @@ impl Lower<'_> {
                 eps,
                 offset,
             };
-            self.launch_within(label, of, within, kernel, &[x, *weight, input], args)?;
+            self.launch_within(label, of, within, kernel, &[input, weight, normed], args)?;
+            input = normed;
         }
-        let residual = (linear.epilogue == Epilogue::Residual).then(|| self.value(node.inputs[1]));
-        let results: Vec<_> = match gated {
-            Some(_) => vec![scratch[1], scratch[2]],
-            None => outputs.iter().map(|&y| self.value(y)).collect(),
+        let (end, Limits { alpha, limit }) = work.end();
+        let kernel = Matmul {
+            matrix: planes.matrix,
+            vectors: 32,
+            rows: 32,
+            down: 1,
+            across: 2,
+            steps: 1,
+            stage: self.tuning.stage,
+            ragged: !cols.is_multiple_of(STEP),
+            bias: bias.is_some(),
+            end,
         };
-        let mut first = 0;
-        for (&rows, &y) in part_rows.iter().zip(&results) {
-            let kernel = Matmul {
-                matrix: planes.matrix,
-                vectors: 32,
-                rows: 32,
-                down: 1,
-                across: 2,
-                steps: 1,
-                stage: self.tuning.stage,
-                ragged: !cols.is_multiple_of(STEP),
-                bias: bias.is_some(),
-                residual: residual.is_some(),
-            };
-            let mut bindings = vec![input];
-            bindings.extend(planes.part(first as usize, rows as usize));
-            bindings.extend(bias.map(|bias| Range {
-                offset: bias.offset + first as usize * 4,
-                bytes: rows as usize * 4,
-                ..bias
-            }));
-            bindings.extend(residual);
-            bindings.push(y);
-            let args = move |shape: &Shape| MatmulArgs { rows, cols, vectors: shape.rows(of) };
-            self.launch_within(label, of, within, kernel, &bindings, args)?;
-            first += rows;
+        let mut bindings = vec![input];
+        bindings.extend(self.operands(work));
+        let (first, second) = (part_rows[0], part_rows.get(1).copied().unwrap_or(0));
+        let args = move |shape: &Shape| MatmulArgs {
+            rows,
+            cols,
+            vectors: shape.rows(of),
+            first,
+            second,
+            alpha,
+            limit,
+        };
+        self.launch_within(label, of, within, kernel, &bindings, args)
+    }
+
+    /// What is bound after a product's input.
+    fn operands(&self, work: &Product<'_>) -> Vec<Range> {
+        let mut bindings = work.planes.ranges.clone();
+        bindings.extend(work.bias);
+        if work.linear.epilogue == Epilogue::Residual {
+            bindings.push(self.value(work.node.inputs[1]));
         }
-        if let Some((unit, limits)) = gated {
-            let bindings = [scratch[1], scratch[2], self.value(outputs[0])];
-            let width = part_rows[0];
-            let args = move |shape: &Shape| PointwiseArgs {
-                rows: shape.rows(of),
-                width,
-                factor: limits.alpha,
-                limit: limits.limit,
-            };
-            let kernel = Pointwise { op: pointwise::Op::Unit(unit) };
-            self.launch_within(label, of, within, kernel, &bindings, args)?;
-        }
-        Ok(())
+        bindings.extend(work.outputs.iter().map(|&y| self.value(y)));
+        bindings
     }
 }
 
@@ -229,4 +201,18 @@ struct Product<'a> {
     rows: Vec<u32>,
     norm: Option<Range>,
     bias: Option<Range>,
+}
+
+impl Product<'_> {
+    /// What becomes of the products.
+    fn end(&self) -> (End, Limits) {
+        match self.linear.epilogue {
+            Epilogue::None => (End::Parts(self.rows.len() as u32), Limits::default()),
+            Epilogue::Residual => (End::Residual, Limits::default()),
+            Epilogue::Glu(unit) => {
+                let (unit, limits) = Unit::of(ExpertUnit::Gated(unit));
+                (End::Gated(unit), limits)
+            }
+        }
+    }
 }

@@ -144,7 +144,9 @@ impl Device for Metal {
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Buffer, DeviceError> {
         // Metal makes no buffers of nothing, and clears those it makes
         let room = bytes.max(16);
-        let options = MTLResourceOptions::StorageModeShared;
+        // one command buffer runs at a time and has barriers of its own, so Metal need not follow who uses what
+        let options =
+            MTLResourceOptions::StorageModeShared | MTLResourceOptions::HazardTrackingModeUntracked;
         let made = (room <= self.device.maxBufferLength())
             .then(|| autoreleasepool(|_| self.device.newBufferWithLength_options(room, options)));
         made.flatten().map(Buffer::new).ok_or(DeviceError::Memory { bytes, what })

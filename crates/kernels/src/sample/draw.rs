@@ -127,7 +127,8 @@ fn choose(row: Row) -> Val<u32> {
                     let found = bins
                         .find(|all| Wide::select(is_first, limit(draw, stage, all), search.rest()));
                     search.note(pass, found);
-                    if is_first & !is_draw {
+                    // a finer bound if there were too many
+                    if pass + 1 < search.score_passes() {
                         items.list(max(search.score(), 1));
                     }
                     if pass + 1 == search.score_passes() {

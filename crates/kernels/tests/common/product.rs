@@ -1,5 +1,7 @@
-//! Plain products.
+//! Plain products, and what is made of them.
 
+use tessera_graph::Activation;
+use tessera_kernels::unit::Unit;
 use tessera_quant::Weight;
 
 /// `x W^T` in f64.
@@ -14,4 +16,16 @@ pub fn product(weight: &Weight, x: &[f32]) -> Vec<f32> {
         }
     }
     y
+}
+
+/// What a unit makes of a gate and what it lets through.
+pub fn plain_unit(unit: Unit, gate: f32, up: f32, alpha: f32, limit: f32) -> f32 {
+    match unit {
+        Unit::Gated(Activation::Silu) => gate / (1.0 + (-gate).exp()) * up,
+        Unit::Clipped => {
+            let (gate, up) = (gate.min(limit), up.clamp(-limit, limit));
+            gate / (1.0 + (-alpha * gate).exp()) * (up + 1.0)
+        }
+        other => panic!("{other:?} is tested with the units"),
+    }
 }

@@ -1,0 +1,50 @@
+//! Mistakes of those who use the device are found: by the simulator, or because results change with the order.
+
+mod common;
+
+use common::{expected, random, watched};
+use fake_metal::{Settings, World, spy::Mistake};
+
+/// In how many of 24 orders a mistake shows.
+fn shows(mistake: Option<Mistake>) -> usize {
+    let x = random(11, common::WIDTH);
+    let wanted = expected(&x);
+    (1..=24)
+        .filter(|&seed| {
+            let world = World::enter(Settings { seed, ..Settings::default() });
+            let found = watched(mistake).run(&x);
+            // a mistake of the host's against Metal's rules would be another test's
+            assert_eq!(world.violations(), [""; 0]);
+            // not a number is not what was wanted either
+            found.as_ref() != Ok(&wanted)
+        })
+        .count()
+}
+
+#[test]
+fn without_a_mistake_all_orders_agree() {
+    assert_eq!(shows(None), 0);
+}
+
+#[test]
+fn every_missing_barrier_shows() {
+    for barrier in 0..5 {
+        let shown = shows(Some(Mistake::NoBarrier(barrier)));
+        println!("without barrier {barrier}: {shown} of 24");
+        assert!(shown > 3, "barrier {barrier}: {shown} of 24");
+    }
+    // there is no sixth
+    assert_eq!(shows(Some(Mistake::NoBarrier(5))), 0);
+}
+
+#[test]
+fn no_barriers_at_all_show_nearly_always() {
+    let shown = shows(Some(Mistake::NoBarriers));
+    assert!(shown > 20, "{shown} of 24");
+}
+
+#[test]
+fn wrong_bindings_show_always() {
+    assert_eq!(shows(Some(Mistake::Shifted(16))), 24);
+    assert_eq!(shows(Some(Mistake::Exchanged)), 24);
+}

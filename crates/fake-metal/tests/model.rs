@@ -1,0 +1,131 @@
+//! Whole models through Metal's device: the simulated device's logits, bit for bit, and the CPU backend's tokens.
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::clean;
+use fake_metal::{
+    Settings, World,
+    spy::{Mistake, Spy},
+};
+use tempfile::TempDir;
+use tessera_cpu::{Cpu, CpuOptions};
+use tessera_formats::Checkpoint;
+use tessera_gpu::Gpu;
+use tessera_graph::{
+    Backend, Batch, Executable, KvType, Limits, NO_SLOT, Save, testing::Storage, unwatched,
+};
+use tessera_models::{Bound, BuildOptions, open};
+use tessera_tile::sim::Checks;
+
+/// Tokens that are decoded.
+const TOKENS: usize = 24;
+
+const PROMPT: [u32; 7] = [3, 17, 5, 40, 9, 9, 31];
+
+const LIMITS: Limits = Limits { tokens: 32, outputs: 32, runs: 1, context: 64, kv: KvType::F32 };
+
+/// A tiny random checkpoint of those that `tessera-models` is tested with.
+fn model(case: &str) -> Bound {
+    let folder = TempDir::new().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/fixtures");
+    let own = fixtures.join(case);
+    for source in [own.parent().unwrap(), &own] {
+        for entry in fs::read_dir(source).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_file() && !name.starts_with("golden") && !name.ends_with(".gguf") {
+                fs::copy(&path, folder.path().join(name)).unwrap();
+            }
+        }
+    }
+    open(&Checkpoint::open(folder.path()).unwrap(), &BuildOptions { context: None }).unwrap()
+}
+
+/// The bits of the logits after each of `steps` steps, the first of the prompt, each next one of the likeliest token.
+fn decode(backend: &dyn Backend, model: &Bound, steps: usize) -> Result<Vec<Vec<u32>>, String> {
+    let graph = &model.graph;
+    let compiled = backend.compile(graph, model.weights.clone(), &LIMITS, &mut unwatched);
+    let mut exe: Box<dyn Executable> = compiled.map_err(|error| error.to_string())?;
+    let storage = Storage::of(graph);
+    storage.grow(exe.as_mut(), 4, 2);
+    let (mut batch, mut sampled) = (Batch::default(), Vec::new());
+    let (mut tokens, mut position) = (PROMPT.to_vec(), 0);
+    let (mut row, mut all) = (vec![0.0f32; graph.vocab()], Vec::new());
+    for step in 0..steps {
+        batch.clear();
+        let slot = |step: usize| (step % 2) as u32;
+        let from = if step == 0 { NO_SLOT } else { slot(step - 1) };
+        let saves = [Save { after: tokens.len() as u32, slot: slot(step) }];
+        storage.push(&mut batch, &tokens, position, (from, &saves), |page| page as u32);
+        position += tokens.len();
+        exe.step(&batch, &mut sampled).map_err(|error| error.to_string())?;
+        exe.read_logits(tokens.len() - 1, &mut row);
+        all.push(row.iter().map(|x| x.to_bits()).collect());
+        tokens = vec![likeliest(&all[step])];
+    }
+    Ok(all)
+}
+
+fn likeliest(bits: &[u32]) -> u32 {
+    let float = |i: &usize| f32::from_bits(bits[*i]);
+    (0..bits.len()).max_by(|a, b| float(a).total_cmp(&float(b))).unwrap() as u32
+}
+
+/// The backend under test, with a mistake.
+fn metal(
+    mistake: Option<Mistake>,
+) -> Gpu<impl Fn() -> Result<Spy, tessera_gpu::device::DeviceError>> {
+    Gpu::new("metal", move || Spy::open(mistake))
+}
+
+fn settings(seed: u64) -> Settings {
+    Settings { seed, checks: Checks::Access, ..Settings::default() }
+}
+
+/// Compares a model on Metal's device with the other two.
+fn check(case: &str) {
+    let model = model(case);
+    let world = World::enter(settings(1));
+    let found = decode(&metal(None), &model, TOKENS).unwrap();
+    assert_eq!(world.commits(), TOKENS as u64, "one commit a step");
+    assert_eq!(world.texts(), 1, "nothing is compiled after the load");
+    clean(&world);
+    let simulated = decode(&tessera_gpu::sim(Checks::Access), &model, TOKENS).unwrap();
+    assert!(found == simulated, "{case}: other bits than the simulated device's");
+    let options = CpuOptions { threads: Some(1), precise: true, isa: None };
+    let cpu = decode(&Cpu::new(&options).unwrap(), &model, TOKENS).unwrap();
+    let tokens = |all: &[Vec<u32>]| all.iter().map(|row| likeliest(row)).collect::<Vec<_>>();
+    assert_eq!(tokens(&found), tokens(&cpu), "{case}: other tokens than the CPU's");
+}
+
+#[test]
+fn attention() {
+    check("llama/default");
+}
+
+#[test]
+fn recurrence() {
+    check("falcon_h1/default");
+}
+
+#[test]
+fn experts() {
+    check("granitemoe/default");
+}
+
+#[test]
+fn missing_barriers_show() {
+    let model = model("llama/default");
+    let right = decode(&tessera_gpu::sim(Checks::Access), &model, 1).unwrap();
+    let wrong = |seed, mistake| {
+        World::enter(settings(seed));
+        decode(&metal(Some(mistake)), &model, 1) != Ok(right.clone())
+    };
+    assert!(wrong(1, Mistake::NoBarriers) && wrong(2, Mistake::NoBarriers));
+    let unseen: Vec<usize> = (0..12)
+        .filter(|&barrier| !(1..=6).any(|seed| wrong(seed, Mistake::NoBarrier(barrier))))
+        .collect();
+    assert_eq!(unseen, [0; 0], "barriers that nobody would miss");
+}
