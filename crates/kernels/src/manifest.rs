@@ -103,7 +103,7 @@ fn products(list: &mut List) -> Result<(), BuildError> {
                 stage,
                 ragged: false,
                 bias: false,
-                residual: false,
+                end: End::Parts(1),
             })?;
         }
     }
