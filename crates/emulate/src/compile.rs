@@ -68,7 +68,7 @@ fn text_flags(language: Language) -> Vec<&'static str> {
                 "-Wno-unknown-attributes",
             ]
         }
-        Language::Cuda => vec!["-xc++", "-std=c++20", "-Icuda"],
+        Language::Cuda => vec!["-xc++", "-std=c++20", "-include", "cuda/instructions.h"],
     };
     flags.extend(["-Wall", "-Werror", "-Wno-ignored-attributes", "-Wno-unknown-pragmas"]);
     flags.extend(["-Wno-unused-variable", "-Wno-unused-function", "-Wno-unused-const-variable"]);

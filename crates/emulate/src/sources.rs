@@ -18,8 +18,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "metal/metal_stdlib",
     "metal/metal_simdgroup_matrix",
     "cuda/emu_cuda.h",
-    "cuda/cuda_fp16.h",
-    "cuda/mma.h",
+    "cuda/instructions.h",
 ];
 
 /// Writes them into a folder.
