@@ -13,6 +13,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "kernel.h",
     "fiber.h",
     "fiber.cpp",
+    "lanes.h",
     "runtime.cpp",
     "driver.cpp",
     "metal/metal_stdlib",
