@@ -24,6 +24,7 @@ usage: cargo xtask <job>
                               registers they take with the table
   compile <library> <folder>  compiles the kernels of launches that tests wrote down
   sanitize <address | thread> tests of the CPU backend under a sanitizer
+  metallib                    on a Mac with Xcode: compiles kernels for the program to embed
   metal-check                 types and lints of Metal's device code, as on a Mac
   fake-metal [arguments]      tests of Metal's device code against a fake of Apple's libraries";
 
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         ["compile", library, launches] => cuda::compile(library, launches),
         ["neon"] => machines::neon(),
         ["sanitize", kind] => machines::sanitize(kind),
+        ["metallib"] => metal::library(),
         ["metal-check"] => metal::check(),
         ["fake-metal", ref rest @ ..] => metal::fake(rest),
         _ => Err(USAGE.into()),

@@ -41,6 +41,9 @@ pub struct Archive(BTreeSet<(String, u64)>);
 /// First line of an archive's file.
 const MAGIC: &str = "machine code of a fake";
 
+/// What a compiled library begins with, before its text.
+pub const METALLIB: &str = "library of a fake\n";
+
 /// `MTLLanguageVersion3_0`
 const LANGUAGE: usize = 3 << 16;
 
@@ -168,6 +171,20 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
                     Ok(library) => Ref::new(world, Body::Library(library)).into_raw(),
                     Err(why) => {
                         fail(world, error, 3, &why);
+                        ptr::null()
+                    }
+                }
+            })
+        }
+        (Body::Device, "newLibraryWithData:error:") => {
+            method!(|this, data: &'static Object, error: *mut *const Object| -> *const Object {
+                let (world, body) = (this.world(), data.body());
+                let Body::Data(data) = &*body else { return ptr::null() };
+                let text = str::from_utf8(data).ok().and_then(|t| t.strip_prefix(METALLIB));
+                match text.ok_or("not a library".into()).and_then(|text| compile(world, text)) {
+                    Ok(library) => Ref::new(world, Body::Library(library)).into_raw(),
+                    Err(why) => {
+                        fail(world, error, 1, &why);
                         ptr::null()
                     }
                 }
