@@ -11,6 +11,7 @@ pub mod conv;
 pub mod delta;
 pub mod embed;
 pub mod experts;
+pub mod layer_norm;
 pub mod manifest;
 pub mod matmul;
 pub mod matvec;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use common::{Case, Golden, Runner, cases, relative_error};
 use tessera_cpu::{Cpu, CpuOptions};
 use tessera_graph::{
-    Backend, Batch, Executable, Graph, KvType, Sampled, Sampling, Save, testing::Storage,
+    Backend, Batch, Executable, Graph, KvType, Sampled, Sampling, Save, TokenCount, oracle,
+    testing::Storage,
 };
 use tessera_tile::sim::Checks;
 
@@ -121,4 +122,80 @@ fn cuda_gives_the_reference_logits() {
 #[ignore = "needs an NVIDIA GPU"]
 fn cuda_continues_as_the_cpu_does() {
     continues_as_the_cpu_does(&tessera_gpu::cuda(Default::default()), TILES);
+}
+
+/// Settings that make a step draw in every way there is.
+fn settings() -> Vec<Sampling> {
+    let random = Sampling { temperature: 0.9, seed: 5, ..Default::default() };
+    let penalties = Sampling {
+        repetition_penalty: 1.3,
+        presence_penalty: 0.2,
+        frequency_penalty: 0.4,
+        bias: vec![(3, 1.5), (7, -2.0)],
+        ..Default::default()
+    };
+    vec![
+        Sampling::default(),
+        penalties.clone(),
+        random.clone(),
+        Sampling { top_k: 5, ..random.clone() },
+        Sampling { top_p: 0.7, min_p: 0.05, ..random.clone() },
+        Sampling { temperature: 1.3, top_k: 9, top_p: 0.9, ..penalties },
+        Sampling { logprobs: true, ..Default::default() },
+        Sampling { logprobs: true, top_logprobs: 4, top_k: 3, ..random },
+    ]
+}
+
+/// One list of commands and one wait a step, four bytes back for each drawn row, nothing compiled after loading: for one case
+/// of each family, whatever is asked of the drawing. And what is drawn is what the oracle draws from the same logits.
+#[test]
+fn a_step_is_one_command_buffer() {
+    let backend = tessera_gpu::sim(Checks::All);
+    let mut families = std::collections::HashSet::new();
+    for case in cases() {
+        if !families.insert(case.split('/').next().unwrap().to_owned()) {
+            continue;
+        }
+        let stored = Case::stored(&case).remove(0);
+        let model = stored.open(None).unwrap();
+        let limits = tessera_graph::Limits { kv: KvType::F16, ..common::LIMITS };
+        let unwatched = &mut tessera_graph::unwatched;
+        let mut exe = backend.model(&model.graph, &model.weights, &limits, unwatched).unwrap();
+        let storage = Storage::of(&model.graph);
+        storage.grow(&mut exe, 2, 2);
+        let prompt = &Golden::of(&case).tokens[0];
+        let vocab = model.graph.vocab();
+        let (mut batch, mut sampled, mut logits) =
+            (Batch::default(), Vec::<Sampled>::new(), vec![0.0; vocab]);
+        for (step, sampling) in settings().into_iter().enumerate() {
+            batch.clear();
+            let slot = |step: usize| (step % 2) as u32;
+            let from = if step == 0 { tessera_graph::NO_SLOT } else { slot(step - 1) };
+            let tokens = if step == 0 { &prompt[..] } else { &prompt[..1] };
+            let position = if step == 0 { 0 } else { prompt.len() + step - 1 };
+            let saves = [Save { after: tokens.len() as u32, slot: slot(step) }];
+            storage.push(&mut batch, tokens, position, (from, &saves), |page| page as u32);
+            batch.outputs.drain(..tokens.len() - 1);
+            batch.history.extend([1, 3, 4].map(|token| TokenCount { token, generated: token % 3 }));
+            batch.outputs[0].history = (0, 3);
+            batch.outputs[0].sampling = Some(Arc::new(sampling.clone()));
+            let before = exe.counters();
+            exe.step(&batch, &mut sampled).unwrap_or_else(|error| panic!("{case}: {error}"));
+            let after = exe.counters();
+            let extra = u64::from(sampling.logprobs || sampling.top_logprobs > 0) * 4
+                + u64::from(sampling.top_logprobs) * 8;
+            assert_eq!(after.commits - before.commits, 1, "{case}");
+            assert_eq!(after.waits - before.waits, 1, "{case}");
+            assert_eq!(after.downloaded - before.downloaded, 4 + extra, "{case}, {sampling:?}");
+            assert_eq!(after.compiled, before.compiled, "{case}");
+            exe.read_logits(0, &mut logits);
+            let history = if sampling.wants_history() { &batch.history[..] } else { &[] };
+            let wanted = oracle::sample(&logits, &sampling, history, batch.outputs[0].position);
+            let found = &sampled[0];
+            assert_eq!(found.token, wanted.token, "{case}, {sampling:?}");
+            assert!((found.logprob - wanted.logprob).abs() < 1e-5, "{case}, {sampling:?}");
+            let ids = |sampled: &Sampled| sampled.top.iter().map(|top| top.0).collect::<Vec<_>>();
+            assert_eq!(ids(found), ids(&wanted), "{case}, {sampling:?}");
+        }
+    }
 }

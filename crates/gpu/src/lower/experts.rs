@@ -9,7 +9,7 @@ use tessera_kernels::{
         sort::{ExpertSort, ExpertSortArgs},
         sum::{ExpertSum, ExpertSumArgs},
     },
-    route::{Route, RouteArgs},
+    route::{Route, RouteArgs, Scores},
     unit::Unit,
 };
 
@@ -36,10 +36,11 @@ struct Stack {
 impl Lower<'_> {
     pub(super) fn route(&mut self, node: &Node, op: &Router) -> Result<(), BackendError> {
         let (x, y) = (node.inputs[0], node.outputs[0]);
+        let (scores, reach) = Scores::of(op.scoring);
         let kernel = Route {
             experts: self.width(x),
             k: op.k as u32,
-            scoring: op.scoring,
+            scores,
             bias: op.bias.is_some(),
             groups: op.groups,
             normalise: op.normalise,
@@ -52,7 +53,7 @@ impl Lower<'_> {
         }
         bindings.push(self.value(y));
         let (rows, scale) = (self.rows(y), op.scale);
-        let args = move |shape: &Shape| RouteArgs { rows: shape.rows(rows), scale };
+        let args = move |shape: &Shape| RouteArgs { rows: shape.rows(rows), scale, reach };
         self.launch(&node.label, rows, kernel, bindings, args)
     }
 

@@ -117,6 +117,7 @@ impl Lower<'_> {
         match &node.op {
             Op::Embed { table, scale } => self.embed(node, *table, *scale),
             Op::RmsNorm(norm) => self.rms_norm(node, norm),
+            Op::LayerNorm(norm) => self.layer_norm(node, norm),
             Op::Linear(linear) => self.linear(node, linear),
             Op::RopeTable(spec) => self.rope_table(node, spec),
             Op::Rope { heads } => self.rope(node, *heads),

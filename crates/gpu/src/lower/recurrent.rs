@@ -1,6 +1,6 @@
 //! Operations that remember a state of fixed size.
 
-use tessera_graph::{BackendError, Conv, Decay, Delta, Node, Scan, StateDecl};
+use tessera_graph::{BackendError, Conv, Decay, Delta, HeadOrder, Node, Scan, StateDecl};
 use tessera_kernels::{
     chunks::{
         CHUNK, FACTORS,
@@ -161,7 +161,7 @@ impl Lower<'_> {
         let (decay, log_decay) = self.decay(op.decay);
         let dt_bias = self.vector(op.dt_bias);
         let (runs, saves) = (self.tables.runs, self.tables.saves);
-        let interleaved = false;
+        let interleaved = op.order == HeadOrder::Tiled;
         let kernel = delta::Delta {
             key_dim,
             log_decay,
