@@ -88,9 +88,10 @@ fn common_flags(sanitizer: Sanitizer) -> Vec<&'static str> {
 
 fn sanitizer_flags(sanitizer: Sanitizer) -> &'static [&'static str] {
     match sanitizer {
-        Sanitizer::None => &[],
+        // A wrong index of a shared array would hit this process.
+        Sanitizer::None => &["-fsanitize=array-bounds", "-fsanitize-trap=array-bounds"],
         Sanitizer::Address => &[
-            "-fsanitize=address,alignment,bounds,shift-exponent,integer-divide-by-zero",
+            "-fsanitize=address,alignment,array-bounds,shift-exponent,integer-divide-by-zero",
             "-fno-sanitize-recover=all",
             "-fno-omit-frame-pointer",
         ],

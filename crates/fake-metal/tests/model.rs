@@ -1,4 +1,5 @@
-//! Whole models through Metal's device: the simulated device's logits, bit for bit, and the CPU backend's tokens.
+//! Whole models through Metal's device: the simulated device's logits, bit for bit, and the oracle's tokens. That the
+//! simulated device gives the CPU backend's is tested in `tessera-models`.
 
 mod common;
 
@@ -10,14 +11,14 @@ use fake_metal::{
     spy::{Mistake, Spy},
 };
 use tempfile::TempDir;
-use tessera_cpu::{Cpu, CpuOptions};
 use tessera_formats::Checkpoint;
-use tessera_gpu::Gpu;
+use tessera_gpu::{Gpu, Tuning};
 use tessera_graph::{
-    Backend, Batch, Executable, KvType, Limits, NO_SLOT, Save, testing::Storage, unwatched,
+    Backend, Batch, Executable, KvType, Limits, NO_SLOT, Save, oracle::Oracle, testing::Storage,
+    unwatched,
 };
 use tessera_models::{Bound, BuildOptions, open};
-use tessera_tile::sim::Checks;
+use tessera_tile::{ir::Elem, sim::Checks};
 
 /// Tokens that are decoded.
 const TOKENS: usize = 24;
@@ -52,7 +53,7 @@ fn decode(backend: &dyn Backend, model: &Bound, steps: usize) -> Result<Vec<Vec<
     storage.grow(exe.as_mut(), 4, 2);
     let (mut batch, mut sampled) = (Batch::default(), Vec::new());
     let (mut tokens, mut position) = (PROMPT.to_vec(), 0);
-    let (mut row, mut all) = (vec![0.0f32; graph.vocab()], Vec::new());
+    let (mut row, mut all) = (vec![0.0f32; graph.vocab()], Vec::<Vec<u32>>::new());
     for step in 0..steps {
         batch.clear();
         let slot = |step: usize| (step % 2) as u32;
@@ -77,7 +78,7 @@ fn likeliest(bits: &[u32]) -> u32 {
 fn metal(
     mistake: Option<Mistake>,
 ) -> Gpu<impl Fn() -> Result<Spy, tessera_gpu::device::DeviceError>> {
-    Gpu::new("metal", move || Spy::open(mistake))
+    Gpu::new("metal", Tuning { stage: Elem::F32 }, move || Spy::open(mistake))
 }
 
 fn settings(seed: u64) -> Settings {
@@ -94,10 +95,9 @@ fn check(case: &str) {
     clean(&world);
     let simulated = decode(&tessera_gpu::sim(Checks::Access), &model, TOKENS).unwrap();
     assert!(found == simulated, "{case}: other bits than the simulated device's");
-    let options = CpuOptions { threads: Some(1), precise: true, isa: None };
-    let cpu = decode(&Cpu::new(&options).unwrap(), &model, TOKENS).unwrap();
+    let oracle = decode(&Oracle, &model, TOKENS).unwrap();
     let tokens = |all: &[Vec<u32>]| all.iter().map(|row| likeliest(row)).collect::<Vec<_>>();
-    assert_eq!(tokens(&found), tokens(&cpu), "{case}: other tokens than the CPU's");
+    assert_eq!(tokens(&found), tokens(&oracle), "{case}: other tokens than the oracle's");
 }
 
 #[test]

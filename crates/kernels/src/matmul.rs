@@ -2,6 +2,7 @@
 //!
 //! Version 1: a threadgroup makes a block of vectors times a block of rows, by matrix tiles. Weights are taken apart into shared
 //! memory, once for the whole block; what comes next is loaded while others still multiply.
+//! Version 2: it ends as products of decoding do.
 
 use tessera_tile::prelude::*;
 
