@@ -166,27 +166,45 @@ pub trait Device: Send + 'static {
         kernel: &Self::Pipeline,
         launches: &[Launch<'_, Self::Buffer>],
     ) -> Result<f64, DeviceError> {
-        let mut passes = Vec::with_capacity(PASSES);
-        for pass in 0..WARM + PASSES {
-            let mut commands = self.begin()?;
-            for Launch { buffers, args, grid } in launches {
-                self.dispatch(&mut commands, kernel, buffers, args, *grid)?;
-                self.barrier(&mut commands)?;
-            }
+        let pass = || {
+            let commands = in_turn(self, kernel, launches)?;
             let begun = Instant::now();
             let pending = self.commit(commands)?;
             self.wait(pending, &mut Vec::new())?;
-            if pass >= WARM {
-                passes.push(begun.elapsed().as_secs_f64());
-            }
-        }
-        passes.sort_by(f64::total_cmp);
-        Ok(passes[PASSES / 2] / launches.len().max(1) as f64)
+            Ok(begun.elapsed().as_secs_f64())
+        };
+        Ok(median(pass)? / launches.len().max(1) as f64)
     }
 }
 
-/// Passes of [`Device::time`] that are not counted: caches are filled, and graphs captured.
+/// Commands that launch a kernel again and again.
+pub(crate) fn in_turn<D: Device>(
+    device: &mut D,
+    kernel: &D::Pipeline,
+    launches: &[Launch<'_, D::Buffer>],
+) -> Result<D::Commands, DeviceError> {
+    let mut commands = device.begin()?;
+    for Launch { buffers, args, grid } in launches {
+        device.dispatch(&mut commands, kernel, buffers, args, *grid)?;
+        device.barrier(&mut commands)?;
+    }
+    Ok(commands)
+}
+
+/// Passes of [`median`] that are not counted: caches are filled, and graphs captured.
 const WARM: usize = 3;
 
 /// Passes that are counted.
-const PASSES: usize = 5;
+const PASSES: usize = 7;
+
+/// The median of what passes take, once warm.
+pub(crate) fn median(
+    mut pass: impl FnMut() -> Result<f64, DeviceError>,
+) -> Result<f64, DeviceError> {
+    for _ in 0..WARM {
+        pass()?;
+    }
+    let mut times = (0..PASSES).map(|_| pass()).collect::<Result<Vec<_>, _>>()?;
+    times.sort_by(f64::total_cmp);
+    Ok(times[PASSES / 2])
+}

@@ -131,6 +131,11 @@ impl<D: Device> Model<D> {
         self.queue.counters()
     }
 
+    /// Names of its kernels, which tell their geometries.
+    pub fn kernels(&self) -> impl Iterator<Item = &str> {
+        self.lowered.stream.programs.iter().map(|program| program.name.as_str())
+    }
+
     /// What is computed.
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph

@@ -88,7 +88,8 @@ impl Spec for Delta {
 impl Tunable for Delta {
     fn candidates(&self) -> Vec<Self> {
         let own = *self;
-        let fits = |&s: &u32| own.key_dim.is_multiple_of(s) && own.key_dim / s <= recurrence::MOST_ROWS;
+        let fits =
+            |&s: &u32| own.key_dim.is_multiple_of(s) && own.key_dim / s <= recurrence::MOST_ROWS;
         let sizes = [1, 2, 4, 8].into_iter().filter(fits);
         variants(own, sizes.map(|simdgroups| Self { simdgroups, ..own }))
     }

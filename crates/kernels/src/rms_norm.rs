@@ -58,7 +58,10 @@ impl Spec for RmsNorm {
 
 impl Tunable for RmsNorm {
     fn candidates(&self) -> Vec<Self> {
-        variants(*self, [32, 64, 128, 256, 512].map(|threads| Self { threads, ..*self }).into_iter())
+        variants(
+            *self,
+            [32, 64, 128, 256, 512].map(|threads| Self { threads, ..*self }).into_iter(),
+        )
     }
 
     fn same_bits(&self) -> bool {

@@ -236,9 +236,16 @@ impl Lower<'_> {
         for (section, nominal) in tune::sections(within, self.most.rows(rows)) {
             let sizes = args(&tune::nominal(nominal));
             let key = tune::Key::new(&spec, &sizes, nominal);
-            if self.tuning.probe {
+            if self.tuning.probe && nominal <= within.1 {
                 let place = (label, rows, nominal);
-                tune::probe::add(&mut self.probes, &key, place, &spec, bindings, (&sizes, args.clone()));
+                tune::probe::add(
+                    &mut self.probes,
+                    &key,
+                    place,
+                    &spec,
+                    bindings,
+                    (&sizes, args.clone()),
+                );
             }
             let chosen = self.chosen(&key, spec, &args(&self.most));
             match sections.last_mut() {

@@ -98,7 +98,13 @@ mod tests {
     use tessera_tile::Record;
 
     fn counts(groups: u64) -> Counts {
-        let one = Counts { groups: 1, operations: 4096, loaded: 65_536, stored: 1024, ..Counts::default() };
+        let one = Counts {
+            groups: 1,
+            operations: 4096,
+            loaded: 65_536,
+            stored: 1024,
+            ..Counts::default()
+        };
         let mut all = Counts::default();
         (0..groups).for_each(|_| all += one);
         all

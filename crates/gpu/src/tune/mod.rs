@@ -41,7 +41,7 @@ pub(crate) fn sections(within: (u32, u32), most: u32) -> Vec<((u32, u32), u32)> 
     match all.last_mut() {
         // what is larger than any step may go anywhere
         Some(last) => last.0.1 = within.1,
-        None => all.push((within, ROWS[0])),
+        None => all.push((within, ROWS.into_iter().find(|&n| n > within.0).unwrap_or(most))),
     }
     all
 }
@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn sections_cover_each_number_of_rows_once() {
-        for within in [(0, u32::MAX), (0, 1), (1, 2), (2, 8), (8, u32::MAX), (4, u32::MAX), (0, 63)] {
+        for within in [(0, u32::MAX), (0, 1), (1, 2), (2, 8), (8, u32::MAX), (4, u32::MAX), (0, 63)]
+        {
             for most in [1, 3, 8, 9, 16, 100, 4096] {
                 let all = sections(within, most);
                 assert_eq!((all[0].0.0, all[all.len() - 1].0.1), within, "{within:?}, {most}");

@@ -30,6 +30,8 @@ pub(crate) struct Probe {
     pub section: u32,
     /// Names of the candidates, the default first.
     pub names: Vec<String>,
+    /// Whether all give the same bits.
+    pub same_bits: bool,
     /// Makes the program of a candidate; what devices cannot have is told.
     pub record: Box<dyn Fn(usize) -> Result<Program, String> + Send>,
     /// Where it is launched; up to [`MOST_SITES`], so that weights come from memory as they do in a step.
@@ -49,6 +51,7 @@ pub(crate) fn add<S: Tunable>(
     (nominal, args): (&S::Args, impl Fn(&Shape) -> S::Args + Send + 'static),
 ) {
     let candidates = allowed(kernel, nominal);
+    let names: Vec<_> = candidates.iter().map(S::name).collect();
     let probe = match probes.iter().position(|probe| probe.key == *key) {
         Some(known) => &mut probes[known],
         None => {
@@ -58,14 +61,15 @@ pub(crate) fn add<S: Tunable>(
                 label: label.to_owned(),
                 rows,
                 section,
-                names: candidates.iter().map(S::name).collect(),
+                names: names.clone(),
+                same_bits: kernel.same_bits(),
                 record: Box::new(move |i| all[i].record().map_err(|error| error.to_string())),
                 sites: Vec::new(),
             });
             probes.last_mut().expect("one was added")
         }
     };
-    if probe.sites.len() < MOST_SITES && probe.names.len() == candidates.len() {
+    if probe.sites.len() < MOST_SITES && probe.names == names {
         let geometry = Box::new(move |i: usize, shape: &Shape, words: &mut Vec<u32>| {
             let args = args(shape);
             candidates[i].check(&args).ok()?;

@@ -12,6 +12,7 @@ pub(crate) use super::steps::limits;
 use crate::{
     device::{Device, Launch},
     exec::Model,
+    queue::Queue,
     stream::Shape,
 };
 
@@ -30,20 +31,26 @@ pub struct Outcome {
     pub label: String,
     /// Places in the model that have it.
     pub sites: usize,
-    /// Geometries that were measured, the default among them.
-    pub measured: usize,
-    /// Those that the device refused.
+    /// Whether all geometries give the same bits; if not they differ by rounding.
+    pub same_bits: bool,
+    /// Geometries that were measured and seconds of a launch, the default first.
+    pub times: Vec<(String, f64)>,
+    /// How many geometries the device refused.
     pub refused: usize,
-    /// Seconds of a launch in the default geometry.
-    pub default_seconds: f64,
-    /// The fastest, and its seconds; none if nothing is enough faster than the default.
-    pub best: Option<(String, f64)>,
+    /// The fastest of `times`; 0 if nothing is enough faster than the default.
+    pub best: usize,
 }
 
 impl Outcome {
     /// How many times faster a launch is with what was chosen.
     pub fn gain(&self) -> f64 {
-        self.best.as_ref().map_or(1.0, |(_, seconds)| self.default_seconds / seconds)
+        self.times[0].1 / self.times[self.best].1
+    }
+
+    fn choice(&self, search: u64) -> Option<Choice> {
+        let (kernel, seconds) = self.times[self.best].clone();
+        let default_seconds = self.times[0].1;
+        (self.best > 0).then_some(Choice { kernel, default_seconds, seconds, search })
     }
 }
 
@@ -102,72 +109,73 @@ fn measure<D: Device>(
     if (probe.rows == Rows::Outputs && rows != probe.section) || !probe.sites.iter().all(runs) {
         return Ok(None);
     }
-    let programs: Vec<_> = (0..probe.names.len()).map(|i| (probe.record)(i)).collect();
     let mut times = Vec::new();
-    for (i, program) in programs.into_iter().enumerate() {
-        let time = match program {
-            Ok(program) => time(model, probe, shape, i, &program)?,
-            Err(_) => None,
-        };
-        if i == 0 && time.is_none() {
-            let what = format!("{}: it cannot be measured", probe.names[0]);
-            return Err(BackendError::Device(what));
+    for (i, kernel) in build(model.bench().0, probe).into_iter().enumerate() {
+        let time = kernel.map(|kernel| time(model, probe, shape, i, &kernel));
+        match time.unwrap_or_else(|why| Err(BackendError::Device(why))) {
+            Ok(time) => times.push((probe.names[i].clone(), time)),
+            Err(error) if i == 0 => return Err(error),
+            // what the device cannot have is no choice
+            Err(_) => {}
         }
-        times.extend(time.map(|time| (i, time)));
     }
-    let default_seconds = times[0].1;
     // of equals the first
-    let (best, seconds) =
-        times.iter().copied().reduce(|a, b| if b.1 < a.1 { b } else { a }).unwrap_or(times[0]);
-    let chosen = best != 0 && seconds <= WORTH * default_seconds;
+    let faster = |a: usize, b: usize| if times[b].1 < times[a].1 { b } else { a };
+    let best = (0..times.len()).reduce(faster).unwrap_or(0);
+    let chosen = times[best].1 <= WORTH * times[0].1;
     Ok(Some(Outcome {
         key: probe.key.clone(),
         label: probe.label.clone(),
         sites: probe.sites.len(),
-        measured: times.len(),
+        same_bits: probe.same_bits,
         refused: probe.names.len() - times.len(),
-        default_seconds,
-        best: chosen.then(|| (probe.names[best].clone(), seconds)),
+        best: if chosen { best } else { 0 },
+        times,
     }))
 }
 
-/// Seconds of a launch of a candidate; none if the device cannot have it.
+/// Builds all candidates: together, as devices are faster so, or else each by itself, to know which one it is that fails.
+fn build<D: Device>(queue: &mut Queue<D>, probe: &Probe) -> Vec<Result<D::Pipeline, String>> {
+    let programs: Vec<_> = (0..probe.names.len()).map(|i| (probe.record)(i)).collect();
+    let sound = programs.iter().flatten().cloned().collect::<Vec<_>>();
+    if sound.len() == programs.len()
+        && let Ok(kernels) = queue.build(&sound)
+    {
+        return kernels.into_iter().map(Ok).collect();
+    }
+    let mut alone = |program: Program| {
+        let built = queue.build(&[program]).map_err(|error| error.to_string())?;
+        built.into_iter().next().ok_or_else(|| "nothing was built".to_owned())
+    };
+    programs.into_iter().map(|program| program.and_then(&mut alone)).collect()
+}
+
+/// Seconds of a launch of a candidate.
 fn time<D: Device>(
     model: &mut Model<D>,
     probe: &Probe,
     shape: &Shape,
     candidate: usize,
-    program: &Program,
-) -> Result<Option<f64>, BackendError> {
+    kernel: &D::Pipeline,
+) -> Result<f64, BackendError> {
     let (queue, buffers) = model.bench();
-    let Ok(mut kernels) = queue.build(std::slice::from_ref(program)) else { return Ok(None) };
-    let Some(kernel) = kernels.pop() else { return Ok(None) };
     let mut launches = Vec::new();
     let turns = LAUNCHES.div_ceil(probe.sites.len());
     for site in probe.sites.iter().cycle().take(turns * probe.sites.len()) {
         let mut args = Vec::new();
-        let Some(grid) = (site.geometry)(candidate, shape, &mut args) else { return Ok(None) };
+        let grid = (site.geometry)(candidate, shape, &mut args).ok_or_else(|| {
+            BackendError::Device(format!("{} refuses its sizes", probe.names[candidate]))
+        })?;
         let bound = site.bindings.iter().map(|range| buffers.bind(range));
         launches.push(Launch { buffers: bound.collect::<Result<_, _>>()?, args, grid });
     }
-    match queue.time(&kernel, &launches) {
-        Ok(seconds) => Ok(Some(seconds)),
-        Err(error) if candidate == 0 => Err(error.into()),
-        Err(_) => Ok(None),
-    }
+    Ok(queue.time(kernel, &launches)?)
 }
 
 /// Puts what was found into a table: choices, and that there is none any more.
 pub(crate) fn record(table: &mut Table, outcomes: &[Outcome]) {
     let search = table.next_search();
     for outcome in outcomes {
-        let &Outcome { default_seconds, ref best, .. } = outcome;
-        let choice = best.clone().map(|(kernel, seconds)| Choice {
-            kernel,
-            default_seconds,
-            seconds,
-            search,
-        });
-        table.set(&outcome.key, choice);
+        table.set(&outcome.key, outcome.choice(search));
     }
 }

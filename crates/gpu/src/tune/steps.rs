@@ -53,7 +53,12 @@ pub fn step(exe: &mut dyn Executable, graph: &Graph, rows: u32) -> Result<Batch,
         }
         batch.tokens.extend((0..len).map(|i| (row + i) * 7 % graph.vocab() as u32));
         let last = row + len - 1;
-        batch.outputs.push(Output { row: last, sampling: None, position: CONTEXT, history: (0, 0) });
+        batch.outputs.push(Output {
+            row: last,
+            sampling: None,
+            position: CONTEXT,
+            history: (0, 0),
+        });
         for (window, &(own, others)) in windows.iter().zip(&shared) {
             let seen = (first as usize + 1).saturating_sub(window.unwrap_or(usize::MAX)) / PAGE;
             batch.tables.push((batch.pages.len() as u32, pages));

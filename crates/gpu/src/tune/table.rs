@@ -83,7 +83,11 @@ impl Table {
 
     /// Number of the next search.
     pub(crate) fn next_search(&self) -> u64 {
-        self.choices.values().map(|choice| choice.search).max().map_or(0, |last| last.saturating_add(1))
+        self.choices
+            .values()
+            .map(|choice| choice.search)
+            .max()
+            .map_or(0, |last| last.saturating_add(1))
     }
 
     fn trim(&mut self) {
@@ -114,8 +118,11 @@ impl Folder {
 
     /// A device's file.
     pub fn path(&self, device: &str) -> PathBuf {
-        let plain: String =
-            device.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(80).collect();
+        let plain: String = device
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .take(80)
+            .collect();
         // what the name leaves out tells devices apart here
         let hash = device.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -163,7 +170,8 @@ fn read(path: &Path, device: &str) -> io::Result<Table> {
     }
     let file: File = serde_json::from_slice(&fs::read(path)?)?;
     if file.format != FORMAT || file.version != VERSION {
-        let what = format!("{:?} version {}, not {FORMAT:?} version {VERSION}", file.format, file.version);
+        let what =
+            format!("{:?} version {}, not {FORMAT:?} version {VERSION}", file.format, file.version);
         return Err(io::Error::other(what));
     }
     if file.device != device {
