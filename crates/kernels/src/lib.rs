@@ -27,4 +27,5 @@ pub mod select;
 pub mod sight;
 pub mod stage;
 pub mod tables;
+pub mod tune;
 pub mod unit;

@@ -129,7 +129,7 @@ impl Lower<'_> {
         let bindings = [vec![x, routes], weights.clone(), vec![between]].concat();
         let few = (0, FEW);
         let args = move |shape: &Shape| first(pairs(shape));
-        self.launch_within(label, rows, few, product, &bindings, args)?;
+        self.launch_tuned(label, rows, few, product, &bindings, args)?;
         let sum = ExpertSum {
             matrix: down.planes.matrix,
             k,
@@ -148,7 +148,7 @@ impl Lower<'_> {
             cols: width,
             step_rows: shape.rows(rows),
         };
-        self.launch_within(label, rows, few, sum, &bindings, args)?;
+        self.launch_tuned(label, rows, few, sum, &bindings, args)?;
 
         // many rows: sorted by expert, then in tiles
         let many = (FEW, u32::MAX);
@@ -161,7 +161,7 @@ impl Lower<'_> {
         let tiled = ExpertProduct { tile: Some(TILE), ..product };
         let bindings = [vec![x, order, tiles], weights, vec![between]].concat();
         let args = move |shape: &Shape| first(items(shape));
-        self.launch_within(label, rows, many, tiled, &bindings, args)?;
+        self.launch_tuned(label, rows, many, tiled, &bindings, args)?;
         let second = ExpertProduct {
             matrix: down.planes.matrix,
             unit: None,
@@ -175,7 +175,7 @@ impl Lower<'_> {
             cols: width,
             ..first(items(shape))
         };
-        self.launch_within(label, rows, many, second, &bindings, args)?;
+        self.launch_tuned(label, rows, many, second, &bindings, args)?;
         let mix = ExpertMix { k, threads: 128 };
         let args = move |shape: &Shape| ExpertMixArgs { width: out, rows: shape.rows(rows) };
         self.launch_within(label, rows, many, mix, &[after, routes, y], args)

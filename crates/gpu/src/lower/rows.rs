@@ -30,7 +30,7 @@ impl Lower<'_> {
             eps,
             offset,
         };
-        self.launch(&node.label, rows, kernel, bindings, args)
+        self.launch_tuned(&node.label, rows, (0, u32::MAX), kernel, &bindings, args)
     }
 
     pub(super) fn layer_norm(&mut self, node: &Node, norm: &LayerNorm) -> Result<(), BackendError> {
