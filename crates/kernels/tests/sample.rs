@@ -129,7 +129,7 @@ fn bias_penalties_and_masks() {
                 top_k: [0, 20][n % 2],
                 ..at([0.0, 0.8, 1.3][n % 3])
             };
-            let allowed = |i: usize| i % (n + 1) == 0;
+            let allowed = |i: usize| i.is_multiple_of(n + 1);
             let mask = (n > 1).then(|| (0..vocab).map(allowed).collect());
             let logits = logits(n % KINDS, n as u64, vocab);
             Row { logits, sampling, history, mask, position: n as u32 }

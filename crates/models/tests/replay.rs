@@ -145,7 +145,7 @@ impl Device for Watched {
 fn steps(case: &Case, count: usize) -> Vec<Seen> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let open = || Ok(Watched { sim: Sim::new(Checks::Access), seen: seen.clone() });
-    let backend = Gpu::new("watched", Tuning { stage: Elem::F32 }, open);
+    let backend = Gpu::new("watched", Tuning::new(Elem::F32), open);
     let model = case.open(None).unwrap();
     let unwatched = &mut tessera_graph::unwatched;
     let mut exe = backend.compile(&model.graph, model.weights, &LIMITS, unwatched).unwrap();
