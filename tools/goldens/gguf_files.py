@@ -28,6 +28,7 @@ import common
 
 # model_type, where not the same
 ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "gemma3_text": "gemma3"}
+ARCHITECTURES |= {"qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe"}
 ARCHITECTURES |= {"qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next", "gpt_oss": "gpt-oss"}
 SENTENCEPIECE = {"gemma2", "gemma3", "phi3"}
 CASES = {
@@ -87,7 +88,8 @@ def add_metadata(writer: gguf.GGUFWriter, config):
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
+    if hasattr(config, "intermediate_size"):
+        writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)

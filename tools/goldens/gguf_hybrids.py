@@ -6,9 +6,10 @@ What differs from the original checkpoint:
     falcon-h1        every factor is multiplied into the weights
     granite*         query and key rows are paired, as llama's are; gate and up, fused here, are apart there
     nemotron_h_moe   experts are stacked
+    lfm2moe          likewise
 Which layers attend is told by how many key/value heads each has.
 
-`python gguf_hybrids.py` adds model.gguf to the cases in CASES; families.py must have run before.
+`python gguf_hybrids.py` adds model.gguf to the cases in CASES, and makes those of ALONE; families.py must have run before.
 """
 
 import json
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 
 import blocks
 import common
+import reference
 from gguf_files import add_tokenizer, pair_rows, parse
 
 CASES = {
@@ -33,7 +35,9 @@ CASES = {
     "nemotron_h": "ungrouped_v5",
     "nemotron_h_dense": "default",
 }
-ARCHITECTURES = {"falcon_h1": "falcon-h1", "granitemoehybrid": "granitehybrid"}
+# In directories of their own, `<family>_gguf`, with goldens for fields set to what the format has no word for.
+ALONE = {"lfm2_moe": {"routed_scaling_factor": 1.0}}
+ARCHITECTURES = {"falcon_h1": "falcon-h1", "granitemoehybrid": "granitehybrid", "lfm2_moe": "lfm2moe"}
 UNBOUNDED = 2**20
 FLOATS = ("ssm_a", "ssm_d", "ssm_norm", "conv1d", "conv.weight")  # matrices that stay f32
 
@@ -83,6 +87,13 @@ def add_metadata(writer: gguf.GGUFWriter, config):
         moe = architecture(config) == "nemotron_h_moe"
         width = config.moe_intermediate_size if moe else config.intermediate_size
         writer.add_feed_forward_length([width if layer == ("moe" if moe else "mlp") else 0 for layer in layers])
+    elif kind == "lfm2_moe":
+        writer.add_feed_forward_length(config.intermediate_size)
+        writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+        writer.add_expert_count(config.num_experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
+        writer.add_leading_dense_block_count(config.num_dense_layers)
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     elif kind == "lfm2":
         writer.add_feed_forward_length(lfm2_width(config))
     elif kind != "mamba2":
@@ -92,7 +103,7 @@ def add_metadata(writer: gguf.GGUFWriter, config):
         writer.add_value_length(config.head_dim)
     if kind not in ("mamba2", "nemotron_h"):
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    if kind == "lfm2":
+    if kind.startswith("lfm2"):
         writer.add_shortconv_l_cache(config.conv_L_cache)
     if kind in ("mamba2", "falcon_h1", "granitemoehybrid", "nemotron_h"):
         heads, width, groups, state, kernel = ssm(config)
@@ -168,6 +179,8 @@ def renamed(config, name: str, values: np.ndarray):
         values = pair_rows(values, config.num_attention_heads)
     if kind.startswith("granite") and ".k_proj." in name:
         values = pair_rows(values, config.num_key_value_heads)
+    if name.endswith(".expert_bias"):
+        name += ".bias"
     if "e_score_correction_bias" in name:
         name = name.replace("e_score_correction_bias", "e_score_correction.bias")
     if name.endswith("input_linear.weight"):
@@ -188,13 +201,14 @@ def stacked(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Experts' tensors in one for each layer."""
     out = {}
     for name, values in weights.items():
-        if ".mixer.experts." not in name:
+        if ".experts." not in name:
             out[name] = values
             continue
         prefix, rest = name.split(".experts.")
-        projection = rest.split(".")[1]
+        index, projection = rest.split(".")[:2]
         layer = prefix.split(".")[2]
-        out.setdefault(f"model.layers.{layer}.mlp.experts.{projection}.weight", []).append((int(rest.split(".")[0]), values))
+        block = f"model.layers.{layer}.mlp" if projection.endswith("_proj") else f"layers.{layer}.feed_forward"
+        out.setdefault(f"{block}.experts.{projection}.weight", []).append((int(index), values))
     sort = lambda found: np.stack([v for _, v in sorted(found, key=lambda pair: pair[0])])  # noqa: E731
     return {name: sort(found) if isinstance(found, list) else found for name, found in out.items()}
 
@@ -229,6 +243,15 @@ def main():
         weights = {name: t.float().numpy() for name, t in load_file(directory / "model.safetensors").items()}
         write(directory / case / "model.gguf", config, weights)
         print(f"{family}/{case}/model.gguf: directory now {common.check_size(directory)} bytes")
+    for family, fields in ALONE.items():
+        source, directory = common.MODEL_FIXTURES / family, common.fresh(common.MODEL_FIXTURES / f"{family}_gguf")
+        config = json.loads((source / "default/config.json").read_text()) | fields
+        weights = load_file(source / "model.safetensors")
+        sequences = reference.tokens(config["vocab_size"], 1, reference.RECURRENT)
+        golden, error = reference.golden(config, weights, sequences)
+        common.save(directory / "default/golden.safetensors", golden)
+        write(directory / "default/model.gguf", config, {name: t.float().numpy() for name, t in weights.items()})
+        print(f"{family}_gguf: f32 error {error:.1e}, {common.check_size(directory)} bytes")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,10 @@
 Beside what gguf_files.py says, experts are stacked; and by architecture:
     qwen3next   one is added to norms (but the gated one); q, k, v and z are no longer interleaved by head,
                 b and a still are; the rate of decay is stored itself, not its logarithm
+    qwen35*     likewise, and value heads that share a key head, side by side in the original, take turns: rows of
+                v, z, b and a, rates and biases of heads, channels of the convolution, columns of the output
+                matrix. Behind the last layer of qwen35 is one that guesses further tokens, and is not used; the first
+                layer of qwen35moe has experts' gate and up in one tensor, which the converter does when asked to
     gpt-oss     rows of gate and up are apart, and the nibbles of mxfp4 in ggml's order
 
 The goldens are those of the originals: `families.py` and `mlx_forms.py` must have run before.
@@ -28,6 +32,8 @@ ARCHITECTURES = {
     "olmo2": "olmo2",
     "gpt_oss": "gpt-oss",
     "qwen3_next": "qwen3next",
+    "qwen3_5": "qwen35",
+    "qwen3_5_moe": "qwen35moe",
 }
 CASES = {"gpt_oss": "published"}  # the case, where not the default
 EXPERT = re.compile(r"(.*)\.(?:mlp|block_sparse_moe)\.experts\.(\d+)\.(\w+)\.weight")
@@ -77,11 +83,28 @@ def gpt_oss(weights: dict[str, np.ndarray]) -> dict:
     return out
 
 
+def tiled(name: str, values: np.ndarray, config: dict) -> np.ndarray:
+    """Value heads in turns: from [key heads, sharing heads, elements] to [sharing heads, key heads, elements]."""
+    keys = 2 * config["linear_num_key_heads"] * config["linear_key_head_dim"]
+    within = {"in_proj_qkv.weight": (0, keys), "conv1d.weight": (0, keys), "out_proj.weight": (1, 0)}
+    within |= dict.fromkeys(("in_proj_z.weight", "in_proj_a.weight", "in_proj_b.weight", "A_log", "dt_bias"), (0, 0))
+    axis, first = within.get(name.rpartition("linear_attn.")[2], (None, None))
+    if axis is None or "linear_attn" not in name:
+        return values
+    values = np.moveaxis(values, axis, 0)
+    before, heads = values[:first], values[first:]
+    sharing = config["linear_num_value_heads"] // config["linear_num_key_heads"]
+    turns = heads.reshape(config["linear_num_key_heads"], sharing, -1, *heads.shape[1:]).swapaxes(0, 1)
+    return np.moveaxis(np.concatenate([before, turns.reshape(heads.shape)]), 0, axis)
+
+
 def qwen3_next(weights: dict[str, np.ndarray], config: dict) -> dict:
     heads, key = config["linear_num_key_heads"], config["linear_key_head_dim"]
     values_of = config["linear_num_value_heads"] // heads * config["linear_value_head_dim"]
     out = {}
     for name, values in weights.items():
+        if config["model_type"].startswith("qwen3_5"):
+            values = tiled(name, values, config)
         if name.endswith("A_log"):
             values = -np.exp(values)
         elif name.endswith("dt_bias"):
@@ -101,9 +124,34 @@ def qwen3_next(weights: dict[str, np.ndarray], config: dict) -> dict:
     return out
 
 
+def unstacked(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Stacks of experts' gate and up apart, but in the first layer."""
+    out = {}
+    for name, values in weights.items():
+        stem = name.removesuffix("gate_up_proj")
+        if stem == name:
+            out[name + ".weight" if name.endswith("experts.down_proj") else name] = values
+        elif ".layers.0." in name:
+            out["blk.0.ffn_gate_up_exps.weight"] = values
+        else:
+            out[f"{stem}gate_proj.weight"], out[f"{stem}up_proj.weight"] = np.split(values, 2, axis=1)
+    return out
+
+
+def further(weights: dict[str, np.ndarray], config: dict) -> dict[str, np.ndarray]:
+    """A layer that guesses further tokens, behind the others: one of attention (here without its network, to stay
+    small), and what leads into it."""
+    layers, hidden = config["num_hidden_layers"], config["hidden_size"]
+    attends = next(n for n in weights if n.endswith("self_attn.q_proj.weight")).split(".self_attn")[0]
+    of_it = [name for name in weights if name.startswith(attends + ".") and ".mlp." not in name]
+    out = {name.replace(attends, f"model.layers.{layers}"): weights[name] for name in of_it}
+    norms = {f"blk.{layers}.nextn.{norm}.weight": np.ones(hidden) for norm in ("enorm", "hnorm", "shared_head_norm")}
+    return out | norms | {f"blk.{layers}.nextn.eh_proj.weight": np.ones((hidden, 2 * hidden))}
+
+
 def add_metadata(writer: gguf.GGUFWriter, arch: str, config: dict):
     number = config.get
-    if arch not in ("olmo2",):
+    if arch not in ("olmo2", "qwen35"):
         writer.add_expert_count(number("num_experts") or number("num_local_experts"))
         writer.add_expert_used_count(config["num_experts_per_tok"])
     if arch == "gpt-oss":
@@ -115,11 +163,20 @@ def add_metadata(writer: gguf.GGUFWriter, arch: str, config: dict):
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
         writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
         writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
-    if arch in ("qwen3moe", "qwen3next"):
+    if arch in ("qwen3moe", "qwen3next", "qwen35moe"):
         writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
-    if arch == "qwen3next":
-        heads, width = config["linear_num_value_heads"], config["linear_value_head_dim"]
+    if arch in ("qwen3next", "qwen35moe"):
         writer.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
+    if arch == "qwen35":
+        # As where the configuration lists layers; the converter counts the one behind them.
+        interval, layers = config["full_attention_interval"], config["num_hidden_layers"]
+        recurrent = [(i + 1) % interval != 0 for i in range(layers)] + [False]
+        writer.add_array(f"{arch}.attention.recurrent_layers", recurrent)
+        writer.add_nextn_predict_layers(1)
+    if arch in ("qwen35", "qwen35moe"):
+        writer.add_rope_dimension_sections([11, 11, 10, 0])
+    if arch in ("qwen3next", "qwen35", "qwen35moe"):
+        heads, width = config["linear_num_value_heads"], config["linear_value_head_dim"]
         writer.add_ssm_conv_kernel(config["linear_conv_kernel_dim"])
         writer.add_ssm_state_size(config["linear_key_head_dim"])
         writer.add_ssm_group_count(config["linear_num_key_heads"])
@@ -143,12 +200,15 @@ def make(family: str):
             if (projection := name.split(".")[-2]) in heads:
                 plain[name] = gguf_files.pair_rows(plain[name], heads[projection])
     tensors = gpt_oss(plain) if family == "gpt_oss" else stacked(plain)
-    if family == "qwen3_next":
-        tensors = qwen3_next(tensors, config)
+    if family in ("qwen3_next", "qwen3_5", "qwen3_5_moe"):
+        tensors = unstacked(qwen3_next(tensors, config))
+    if arch == "qwen35":
+        tensors |= further(tensors, config)
+        parsed.num_hidden_layers += 1
     directory = common.fresh(common.MODEL_FIXTURES / f"{family}_gguf") / "default"
     directory.mkdir()
     ids = {name: i for i, name in gguf.MODEL_ARCH_NAMES.items()}
-    names = gguf.get_tensor_name_map(ids[arch], config["num_hidden_layers"])
+    names = gguf.get_tensor_name_map(ids[arch], parsed.num_hidden_layers)
     writer = gguf.GGUFWriter(directory / "model.gguf", arch)
     gguf_files.add_metadata(writer, parsed)
     add_metadata(writer, arch, config)

@@ -25,6 +25,21 @@ def mixtral(**more):
     return base("mixtral", "MixtralForCausalLM", **(values | more))
 
 
+def phimoe(**more):
+    values = {"num_local_experts": 5, "num_experts_per_tok": 2, "intermediate_size": 24, "sliding_window": None}
+    values |= {"vocab_size": 64, "hidden_size": 48, "num_attention_heads": 3, "num_key_value_heads": 1}
+    # So wide that for most tokens some experts are within reach, and some are not.
+    values |= {"router_jitter_noise": 0.3, "attention_bias": True, "lm_head_bias": True}
+    return base("phimoe", "PhiMoEForCausalLM", **(values | more))
+
+
+def longrope(original: int) -> dict:
+    """Phi's divisors, and factors of their own for either set."""
+    values = {"short_factor": [1.0 + 0.05 * i for i in range(8)], "long_factor": [1.0 + 0.75 * i for i in range(8)]}
+    values |= {"short_mscale": 1.15, "long_mscale": 1.4, "original_max_position_embeddings": original}
+    return {"rope_scaling": values | {"type": "longrope"}}
+
+
 def olmo2(**more):
     return base("olmo2", "Olmo2ForCausalLM", rms_norm_eps=1e-6, **more)
 
@@ -103,6 +118,17 @@ FAMILIES = {
             "window_v5": V5(mixtral(sliding_window=8, num_experts_per_tok=1)),
         },
     ),
+    "phimoe": (
+        {},
+        {
+            "default": phimoe(),
+            "window": phimoe(sliding_window=8, router_jitter_noise=0.01),
+            # 7 tokens stay under 16 positions, 48 pass them.
+            "longrope": phimoe(**longrope(16)),
+            "longrope_under_v5": V5(phimoe(**longrope(64))),
+        },
+    ),
+    "phimoe_tied": ({}, {"default": phimoe(**TIED, attention_bias=False, lm_head_bias=False, vocab_size=48)}),
     "olmo2": (
         {},
         {"default": olmo2(rope_theta=500000.0), "scaled": olmo2(rope_scaling=YARN_ROPE)},

@@ -18,8 +18,10 @@ from mlx.utils import tree_flatten
 import common
 import hybrids
 import reference
+from mlx_forms import compare
 
 GROUP, BITS = 32, 4
+NUMBERED = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
 WIDE = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
 FALCON = WIDE | {"mamba_d_ssm": 96, "mamba_d_head": 16, "intermediate_size": 64}
 CASES = {
@@ -30,6 +32,10 @@ CASES = {
     "lfm2": hybrids.lfm2(
         **WIDE, layer_types=["conv", "full_attention", "conv"], intermediate_size=96, block_dim=64
     ),
+    "lfm2_moe": hybrids.lfm2_moe(
+        **WIDE, layer_types=["conv", "full_attention", "conv"], num_hidden_layers=3, full_attn_idxs=[1],
+        intermediate_size=32, moe_intermediate_size=32,
+    ),
     "granitemoehybrid": hybrids.granitemoehybrid(
         **WIDE, intermediate_size=32, shared_intermediate_size=32, mamba_n_heads=4, mamba_d_head=32,
         attention_bias=False,
@@ -38,6 +44,8 @@ CASES = {
         **WIDE, num_local_experts=0, num_experts_per_tok=0, intermediate_size=64, shared_intermediate_size=64, mamba_n_heads=4,
         mamba_d_head=32, attention_bias=False, tie_word_embeddings=True,
     ),
+    "granite": hybrids.granite(**WIDE, attention_bias=False, mlp_bias=False),
+    "granitemoe": hybrids.granitemoe(**WIDE, intermediate_size=32, attention_bias=False),
     "nemotron_h": hybrids.nemotron_h(
         "ME*-M", **WIDE, intermediate_size=64, mamba_head_dim=16, moe_intermediate_size=32,
         moe_shared_expert_intermediate_size=32, attention_bias=False, mamba_proj_bias=False,
@@ -90,9 +98,12 @@ def original(name: str, shape, values: dict[str, torch.Tensor]) -> torch.Tensor:
         place = f"{block}.switch_mlp" if "sparse" in block else f"{layer}.mlp"
         parts = ["down_proj"] if projection == "output_linear" else ["gate_proj", "up_proj"]
         return torch.cat([values[f"{place}.{part}.weight"] for part in parts], dim=-2)
+    if projection in NUMBERED and ".experts." not in name:
+        return values[f"{block}.{NUMBERED[projection]}.weight"]
     experts, index = block.rpartition(".")[::2]
     mixer = experts.removesuffix(".experts")
-    return values[f"{mixer}.switch_mlp.{'fc1' if projection == 'up_proj' else 'fc2'}.weight"][int(index)]
+    renamed = NUMBERED.get(projection) or {"up_proj": "fc1", "down_proj": "fc2"}[projection]
+    return values[f"{mixer}.switch_mlp.{renamed}.weight"][int(index)]
 
 
 def make(family: str, seed: int):
@@ -114,6 +125,7 @@ def make(family: str, seed: int):
     tensors = {name: common.from_mlx(values) for name, values in stored.items()}
     common.save(directory / "model.safetensors", tensors, {"format": "mlx"})
     print(f"{family}_mlx: f32 error {error:.1e}, {common.check_size(directory.parent)} bytes")
+    compare(directory)
 
 
 def main():

@@ -3,6 +3,8 @@
     <family>_mlx/default   experts stacked, kernels' axes moved, norms' ones added, matrices quantised: all
                            by mlx-lm's own `sanitize`, and checked by running mlx-lm on the files
     gpt_oss/<case>         experts in blocks of mxfp4, rows of gate and up taking turns
+    gpt_oss_dense/default  experts in plain floats, as transformers computes with them: a row an input, columns of gate
+                           and up taking turns; hidden width and experts' are the same, as in the published models
     gpt_oss_mlx/default    the same bytes as mlx-lm rearranges them
 
 Weights are quantised first and rearranged then, so that the reference can compute with what the codes stand
@@ -18,11 +20,16 @@ import torch
 from mlx_lm.utils import _get_classes, load_model
 
 import common
-import mixtures
 import reference
 from configs import V5, base, without
-from families import resolve
+from families import FAMILIES, resolve
 
+# mlx-lm ignores the windows of two families; rows of one are no whole groups otherwise.
+CHANGES = {
+    "mistral": {"sliding_window": None},
+    "gemma2": {"sliding_window": 256},
+    "phimoe": {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 32},
+}
 EXPERTS, ROUTERS = (4, 32), (8, 64)  # bits and group of most matrices, and of routers and gates
 
 
@@ -55,14 +62,20 @@ def quantised(weights: dict[str, torch.Tensor]):
     return codes, scales, biases, exact
 
 
-def sanitised(model, parts: list[dict[str, mx.array]]) -> dict[str, mx.array]:
+def sanitised(config: dict, parts: list[dict[str, mx.array]]) -> dict[str, mx.array]:
     """Codes, scales and biases as mlx-lm rearranges weights."""
+    model_class, args_class = _get_classes(config)
     codes, *companions = parts
-    out = dict(model.sanitize(dict(codes)))
+
+    def sanitize(weights):
+        model = model_class(args_class.from_dict(config))  # some can do it but once, some leave all as it is
+        return model.sanitize(weights) if hasattr(model, "sanitize") else weights
+
+    out = dict(sanitize(dict(codes)))
     for kind, companion in zip((".scales", ".biases"), companions):
         # Where a companion is missing its codes fill the place: stacks must be whole.
-        whole = model.sanitize({name: companion.get(name, codes[name]) for name in codes})
-        plain = model.sanitize(dict(codes))
+        whole = sanitize({name: companion.get(name, codes[name]) for name in codes})
+        plain = sanitize(dict(codes))
         for name, tensor in whole.items():
             if tensor.shape != plain[name].shape or tensor.dtype != plain[name].dtype:
                 out[name.removesuffix(".weight") + kind] = tensor
@@ -77,9 +90,7 @@ def nested(config: dict) -> dict:
 
 
 def write_mlx(directory, config: dict, parts):
-    model_class, args_class = _get_classes(config)
-    model = model_class(args_class.from_dict(config))
-    stored = sanitised(model, parts)
+    stored = sanitised(config, parts)
     quantization = {"group_size": EXPERTS[1], "bits": EXPERTS[0]}
     for name, tensor in stored.items():
         path = name.removesuffix(".scales")
@@ -92,8 +103,8 @@ def write_mlx(directory, config: dict, parts):
 
 
 def make_mlx(family: str, seed: int):
-    rules, cases = mixtures.FAMILIES[family]
-    config = resolve(next(iter(cases.values())))
+    rules, cases = FAMILIES[family]
+    config = resolve(next(iter(cases.values()))) | CHANGES.get(family, {})
     if family.startswith("qwen3_5"):
         # The only spelling of the rotation that mlx-lm reads here, and the only one of the pattern.
         interval = {"full_attention_interval": config["full_attention_interval"]}
@@ -170,6 +181,15 @@ def make_gpt_oss(_: str, seed: int):
         finish(directory / case, config, exact, {}, seed)
 
 
+def make_gpt_oss_dense(_: str, seed: int):
+    config = gpt_oss(intermediate_size=64, num_local_experts=3)
+    weights = reference.random_weights(config, seed, {})
+    directory = common.fresh(common.MODEL_FIXTURES / "gpt_oss_dense") / "default"
+    common.save(directory.parent / "model.safetensors", weights, {"format": "pt"})
+    common.save_json(directory / "config.json", config)
+    finish(directory, config, {name: tensor.float() for name, tensor in weights.items()}, {}, seed)
+
+
 def make_gpt_oss_mlx(_: str, seed: int):
     stored, exact = gpt_oss_weights(seed)
     # mlx-lm knows no other limit, and ignores `truncate`.
@@ -207,8 +227,10 @@ def compare(directory):
         assert error < 2e-3, error
 
 
-MAKERS = {f"{family}_mlx": make_mlx for family in ("qwen3_moe", "mixtral", "qwen3_next", "qwen3_5", "qwen3_5_moe")}
-MAKERS |= {"gpt_oss": make_gpt_oss, "gpt_oss_mlx": make_gpt_oss_mlx}
+MIXTURES = ("qwen3_moe", "mixtral", "phimoe", "qwen3_next", "qwen3_5", "qwen3_5_moe")
+DENSE = ("llama_untied", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "olmo2")
+MAKERS = {f"{family}_mlx": make_mlx for family in MIXTURES + DENSE}
+MAKERS |= {"gpt_oss": make_gpt_oss, "gpt_oss_dense": make_gpt_oss_dense, "gpt_oss_mlx": make_gpt_oss_mlx}
 
 
 def main():

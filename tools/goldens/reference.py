@@ -1,5 +1,6 @@
 """Run transformers in f32 on a tiny checkpoint, and make such checkpoints at random."""
 
+import functools
 import json
 import pathlib
 import tempfile
@@ -122,7 +123,16 @@ def random_weights(config: dict, seed: int, rules: dict) -> dict[str, torch.Tens
 @torch.no_grad()
 def logits(model, sequences: list[list[int]]) -> list[torch.Tensor]:
     """Logits [n, vocabulary] of each sequence, each in a forward pass of its own."""
-    return [model(torch.tensor([ids]), use_cache=False).logits[0] for ids in sequences]
+    out = []
+    for ids in sequences:
+        # Of this class transformers asks for the factors of no length, which are the short ones; the code published
+        # with the model has the long ones for long sequences.
+        for module in model.modules():
+            if type(module).__name__ == "PhimoeRotaryEmbedding":
+                function = getattr(module.rope_init_fn, "func", module.rope_init_fn)
+                module.rope_init_fn = functools.partial(function, seq_len=len(ids))
+        out.append(model(torch.tensor([ids]), use_cache=False).logits[0])
+    return out
 
 
 def golden(config: dict, weights: dict[str, torch.Tensor], sequences):

@@ -3,9 +3,28 @@
 use anyhow::Result;
 use clap::ValueEnum;
 use tessera_cpu::{Cpu, CpuOptions};
-use tessera_graph::Backend;
+use tessera_gpu::{
+    Gpu,
+    device::DeviceError,
+    tune::{Folder, Report, search::Watch},
+};
+use tessera_graph::{Backend, BackendError, KvType};
+use tessera_models::Bound;
 
 use crate::{args::LoadArgs, errors::usage};
+
+/// An NVIDIA GPU, with what `tessera tune` found for it; so the others.
+fn cuda() -> Gpu<impl Fn() -> Result<tessera_gpu::cuda::Cuda, DeviceError>> {
+    tessera_gpu::cuda(tessera_gpu::cuda::Options::default()).with_tables(Folder::of_user())
+}
+
+fn metal() -> Gpu<impl Fn() -> Result<tessera_gpu::MetalDevice, DeviceError>> {
+    tessera_gpu::metal().with_tables(Folder::of_user())
+}
+
+fn sim() -> Gpu<impl Fn() -> Result<tessera_gpu::sim::Sim, DeviceError>> {
+    tessera_gpu::sim(tessera_gpu::Checks::Access).with_tables(Folder::of_user())
+}
 
 /// The choices of `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -21,6 +40,32 @@ pub enum Device {
     Cuda,
     /// A simulated GPU: very slow, for tests.
     Sim,
+}
+
+impl Device {
+    /// Searches for the fastest kernels, and keeps them if `save`.
+    ///
+    /// # Errors
+    /// When it is no GPU, or the search fails or is given up.
+    pub fn tune(
+        self,
+        model: &Bound,
+        kv: KvType,
+        rows: &[u32],
+        save: bool,
+        watch: &mut Watch<'_>,
+    ) -> Result<Report> {
+        let Bound { graph, weights, .. } = model;
+        let found: Result<_, BackendError> = match self {
+            Self::Auto | Self::Cpu => {
+                return Err(usage("kernels of GPUs are tuned: take --device cuda, metal or sim"));
+            }
+            Self::Metal => metal().tune(graph, weights, kv, rows, save, watch),
+            Self::Cuda => cuda().tune(graph, weights, kv, rows, save, watch),
+            Self::Sim => sim().tune(graph, weights, kv, rows, save, watch),
+        };
+        Ok(found?)
+    }
 }
 
 /// What computes, and what it says of itself.
@@ -54,11 +99,9 @@ impl Machine {
     pub fn backend(&self) -> Box<dyn Backend> {
         match self {
             Self::Cpu(cpu) => Box::new(cpu.clone()),
-            Self::Gpu(Device::Metal) => Box::new(tessera_gpu::metal()),
-            Self::Gpu(Device::Cuda) => {
-                Box::new(tessera_gpu::cuda(tessera_gpu::cuda::Options::default()))
-            }
-            Self::Gpu(_) => Box::new(tessera_gpu::sim(tessera_gpu::Checks::Access)),
+            Self::Gpu(Device::Metal) => Box::new(metal()),
+            Self::Gpu(Device::Cuda) => Box::new(cuda()),
+            Self::Gpu(_) => Box::new(sim()),
         }
     }
 

@@ -59,6 +59,7 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Tokenize(args) => commands::tokenize::run(context, args),
         Command::Detokenize(args) => commands::detokenize::run(context, args),
         Command::Bench(args) => commands::bench::run(context, args),
+        Command::Tune(args) => commands::tune::run(context, args),
         Command::Perplexity(args) => commands::perplexity::run(context, args),
         Command::Doctor => commands::doctor::run(context),
         Command::Completions(args) => commands::completions::run(args),

@@ -167,6 +167,35 @@ fn bench_prints_the_known_table() {
 }
 
 #[test]
+fn tune_keeps_what_it_finds() {
+    let world = World::new();
+    let model = world.model();
+    let args = ["tune", &model, "--device", "sim", "--rows", "1"];
+    let dry = world.run(&[&args[..], &["--dry-run"]].concat()).success();
+    assert!(dry.starts_with("KERNEL") && dry.contains("matvec") && dry.contains("GAIN"), "{dry}");
+    assert!(!world.path(".cache/tessera/tuning").exists());
+    let found = world.run(&[&args[..], &["--json"]].concat()).json();
+    let saved = found["saved"].as_str().expect("a file").to_owned();
+    let text = std::fs::read_to_string(&saved).expect("readable");
+    let table: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(table["device"], found["device"]);
+    let kernels = found["kernels"].as_array().expect("a list");
+    for kernel in kernels {
+        let choice = &table["choices"][kernel["key"].as_str().expect("a key")];
+        let chosen = kernel["chosen"] != kernel["kernel"];
+        assert_eq!(choice.is_object(), chosen, "{kernel}");
+        assert!(!chosen || choice["kernel"] == kernel["chosen"], "{kernel}");
+    }
+    // later runs use it: the answer is the model's
+    let answer = world.run(&["run", &model, "Hi", "--device", "sim", "--max-tokens", "2"]);
+    assert_eq!(answer.success(), "Ok\n");
+    for (device, rows) in [("cpu", "1"), ("auto", "1"), ("sim", "3")] {
+        let error = world.run(&["tune", &model, "--device", device, "--rows", rows]).failure(2);
+        assert!(error.contains("--device") || error.contains("must be of"), "{error}");
+    }
+}
+
+#[test]
 fn perplexity_of_a_text_it_knows_is_near_one() {
     let world = World::with(&Tiny::endless("abcd"));
     let model = world.model();

@@ -6,9 +6,9 @@
 
 use tessera_cpu::{Cpu, CpuOptions, Level};
 use tessera_graph::{
-    Activation, Backend, Batch, Builder, Conv, Decay, Delta, Executable, GatedUnit, Graph, KvType,
-    Limits, NO_SLOT, RmsNorm, Save, Scan, ValueId, WeightId, Weights, random::uniform,
-    testing::Storage, unwatched,
+    Activation, Backend, Batch, Builder, Conv, Decay, Delta, Executable, GatedUnit, Graph,
+    HeadOrder, KvType, Limits, NO_SLOT, RmsNorm, Save, Scan, ValueId, WeightId, Weights,
+    random::uniform, testing::Storage, unwatched,
 };
 use tessera_quant::{Float, Packing, encode::encode};
 
@@ -104,7 +104,14 @@ impl Maker {
                     let state = self.b.delta_state(heads, key_dim, value_dim).expect("state");
                     let decay = Decay::Log(self.vector("log", heads));
                     let dt_bias = self.vector("step", heads);
-                    let op = Delta { state, key_heads: heads, decay, dt_bias, eps: 1e-6 };
+                    let op = Delta {
+                        state,
+                        key_heads: heads,
+                        order: HeadOrder::Grouped,
+                        decay,
+                        dt_bias,
+                        eps: 1e-6,
+                    };
                     x = self.b.delta([q, k, x, a, b], op).expect("delta");
                 }
             }

@@ -180,6 +180,7 @@ fn uses(graph: &Graph) -> Result<Vec<Uses>, BackendError> {
         match &node.op {
             Op::Embed { table, .. } => reader.matrix(*table),
             Op::RmsNorm(norm) => reader.norm(norm)?,
+            Op::LayerNorm(norm) => reader.plain(&[Some(norm.weight), Some(norm.bias)])?,
             Op::Linear(linear) => {
                 linear.parts.iter().try_for_each(|part| reader.part(part))?;
                 linear.norm.iter().try_for_each(|norm| reader.norm(norm))?;
@@ -295,9 +296,9 @@ fn pack(
 }
 
 /// Gives back the mapped bytes of rows that have been read (their share of the codes; order within
-/// a matrix hardly matters, since a dropped page is read again at need). Stripes share their pages with others.
+/// a matrix hardly matters, since a dropped page is read again at need). Stripes and columns share their pages with others.
 fn release(weight: &Weight, first: usize, last: usize) {
-    if matches!(weight.order, RowOrder::Striped { .. }) {
+    if matches!(weight.order, RowOrder::Striped { .. } | RowOrder::Turned { .. }) {
         return;
     }
     let row = weight.codes.len() / weight.rows.max(1);

@@ -12,7 +12,10 @@ use crate::{
     blocks::Place,
     buffers::Buffers,
     experts::{Mixture, Stage},
-    kernels::{matmul::Wants, rows::Norm},
+    kernels::{
+        matmul::Wants,
+        rows::{LayerNorm, Norm},
+    },
     kv::Layer,
     load::Loaded,
     recur::Recurrence,
@@ -58,6 +61,11 @@ pub(crate) enum Work {
     },
     Norm {
         norm: Norm,
+        x: Slot,
+        out: Slot,
+    },
+    LayerNorm {
+        norm: LayerNorm,
         x: Slot,
         out: Slot,
     },
@@ -250,6 +258,17 @@ impl Lower<'_> {
             Op::RmsNorm(norm) => {
                 Work::Norm { norm: self.norm(norm, x(0)?.width)?, x: x(0)?, out: out()? }
             }
+            Op::LayerNorm(norm) => {
+                let norm = LayerNorm {
+                    x: std::ptr::null(),
+                    out: std::ptr::null_mut(),
+                    weight: self.loaded.vector(norm.weight)?,
+                    bias: self.loaded.vector(norm.bias)?,
+                    eps: norm.eps,
+                    len: x(0)?.width,
+                };
+                Work::LayerNorm { norm, x: x(0)?, out: out()? }
+            }
             Op::Linear(linear) => return self.linear(linear, node, work),
             Op::RopeTable(spec) => Work::RopeTable { spec: spec.clone(), out: out()? },
             Op::Rope { heads } => Work::Rope { x: x(0)?, table: x(1)?, out: out()?, heads: *heads },
@@ -349,6 +368,7 @@ impl Work {
             }
             Self::Embed { out, .. } | Self::RopeTable { out, .. } => (out.rows, vec![], Some(*out)),
             Self::Norm { x, out, .. }
+            | Self::LayerNorm { x, out, .. }
             | Self::Scale { x, out, .. }
             | Self::Softcap { x, out, .. }
             | Self::Activate { x, out, .. } => (out.rows, vec![*x], Some(*out)),

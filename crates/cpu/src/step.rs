@@ -11,7 +11,7 @@ use crate::{
     kernels::{
         acts::Acts,
         route::Route,
-        rows::{Map, Norm, Pointwise, Prepare, Rope},
+        rows::{LayerNorm, Map, Norm, Pointwise, Prepare, Rope},
     },
     kv::{self, Layer, Token},
     lower::{Slot, Work},
@@ -113,6 +113,11 @@ impl<'a> Step<'a> {
                 Work::Norm { norm, x, out } => {
                     for row in self.mine(out.rows, thread) {
                         level.run(Norm { x: x.row(row), out: out.row(row), ..*norm });
+                    }
+                }
+                Work::LayerNorm { norm, x, out } => {
+                    for row in self.mine(out.rows, thread) {
+                        level.run(LayerNorm { x: x.row(row), out: out.row(row), ..*norm });
                     }
                 }
                 Work::RopeTable { spec, out } => self.rope_table(spec, out, thread),

@@ -18,7 +18,7 @@ use common::{
 };
 use tessera_cpu::Level;
 use tessera_graph::{
-    Batch, Graph, KvType, NO_SLOT, RouteGroups, Sampling, Save, TokenCount, Weights,
+    Batch, Graph, HeadOrder, KvType, NO_SLOT, RouteGroups, Sampling, Save, TokenCount, Weights,
     testing::{Storage, push},
 };
 use tessera_quant::Packing;
@@ -118,7 +118,14 @@ fn recurrences() {
     let layers = vec![
         Layer::Scan { heads: 4, groups: 2, head_dim: 20, state: 9, log: true },
         Layer::Attention(None),
-        Layer::Delta { heads: 4, key_heads: 2, key_dim: 16, value_dim: 24, log: true },
+        Layer::Delta {
+            heads: 4,
+            key_heads: 2,
+            order: HeadOrder::Grouped,
+            key_dim: 16,
+            value_dim: 24,
+            log: true,
+        },
     ];
     let parts = hybrid(&Hybrid { hidden: 32, kernel: 4, layers }, 1);
     let storage = Storage::of(&parts.0);

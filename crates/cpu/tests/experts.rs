@@ -55,6 +55,19 @@ fn every_unit_and_width_is_near_the_oracle() {
         Mix { experts: 20, k: 20, width: 32, ..base.clone() },
         Mix { experts: 64, k: 8, width: 32, ..base.clone() },
         Mix { experts: 128, k: 4, width: 16, choice_bias: true, ..base.clone() },
+        Mix { hidden: 20, about_mean: true, ..base.clone() },
+        Mix {
+            hidden: 7,
+            about_mean: true,
+            scoring: Scoring::OneByOne { reach: 0.4 },
+            ..base.clone()
+        },
+        Mix {
+            about_mean: true,
+            deep: true,
+            scoring: Scoring::OneByOne { reach: 0.02 },
+            ..base.clone()
+        },
         Mix {
             experts: 12,
             groups: Some(RouteGroups { count: 4, kept: 2 }),
@@ -177,8 +190,15 @@ fn routes_are_the_oracles() {
     ];
     let tokens: Vec<u32> = (0..40).collect();
     for (experts, router) in cases {
-        for scoring in [Scoring::Softmax, Scoring::Sigmoid] {
+        for scoring in [Scoring::Softmax, Scoring::Sigmoid, Scoring::OneByOne { reach: 0.3 }] {
+            let one_by_one = matches!(scoring, Scoring::OneByOne { .. });
+            if one_by_one && (router.groups.is_some() || router.normalise) {
+                continue;
+            }
             for biased in [false, true] {
+                if biased && one_by_one {
+                    continue;
+                }
                 // of few different numbers, so that there are ties
                 for steps in [3.0, 1e9] {
                     // sums of two such may be equal but for rounding, which is not the oracle's

@@ -10,7 +10,7 @@ use common::{
 };
 use proptest::prelude::*;
 use tessera_cpu::Level;
-use tessera_graph::{CHUNK, Graph, KvType, NO_SLOT, Weights};
+use tessera_graph::{CHUNK, Graph, HeadOrder, KvType, NO_SLOT, Weights};
 
 /// Largest difference to the oracle, as a part of the largest logit.
 const NEAR: f32 = 2e-5;
@@ -20,7 +20,12 @@ fn scan(heads: usize, groups: usize, head_dim: usize, state: usize) -> Layer {
 }
 
 fn delta(heads: usize, key_heads: usize, key_dim: usize, value_dim: usize) -> Layer {
-    Layer::Delta { heads, key_heads, key_dim, value_dim, log: !heads.is_multiple_of(2) }
+    let (order, log) = (HeadOrder::Grouped, !heads.is_multiple_of(2));
+    Layer::Delta { heads, key_heads, order, key_dim, value_dim, log }
+}
+
+fn tiled(heads: usize, key_heads: usize, key_dim: usize, value_dim: usize) -> Layer {
+    Layer::Delta { heads, key_heads, order: HeadOrder::Tiled, key_dim, value_dim, log: true }
 }
 
 /// Both recurrences and attention, in shapes that fill no vector.
@@ -54,6 +59,7 @@ fn precise_matches_the_oracle_on_every_level() {
         vec![scan(3, 1, 7, 130), scan(2, 2, 130, 6)],
         vec![delta(4, 4, 128, 128)],
         vec![delta(6, 3, 33, 17), delta(3, 1, 7, 100)],
+        vec![tiled(6, 2, 20, 24), tiled(6, 3, 16, 16)],
         vec![Layer::Attention(None), scan(4, 2, 32, 8), delta(2, 1, 16, 16), scan(4, 1, 8, 3)],
     ];
     for (i, layers) in shapes.into_iter().enumerate() {
@@ -79,7 +85,14 @@ fn strong_and_weak_decays_stay_near_the_oracle() {
     for (log, factor) in [(true, 12.0), (true, 0.05), (false, 40.0)] {
         let layers = vec![
             Layer::Scan { heads: 3, groups: 1, head_dim: 16, state: 16, log },
-            Layer::Delta { heads: 2, key_heads: 2, key_dim: 16, value_dim: 16, log },
+            Layer::Delta {
+                heads: 2,
+                key_heads: 2,
+                order: HeadOrder::Grouped,
+                key_dim: 16,
+                value_dim: 16,
+                log,
+            },
         ];
         let (graph, mut weights) = hybrid(&Hybrid { hidden: 32, kernel: 4, layers }, 9);
         for (decl, weight) in graph.weights.iter().zip(&mut weights.0) {
@@ -104,7 +117,7 @@ fn strong_and_weak_decays_stay_near_the_oracle() {
 
 fn any_layer() -> impl Strategy<Value = Layer> {
     let scan = (1..5usize, 1..4usize, 1..70usize, 1..131usize, any::<bool>());
-    let delta = (1..4usize, 1..3usize, 1..70usize, 1..70usize, any::<bool>());
+    let delta = (1..4usize, 1..4usize, 1..70usize, 1..70usize, any::<(bool, bool)>());
     prop_oneof![
         scan.prop_map(|(groups, share, head_dim, state, log)| Layer::Scan {
             heads: groups * share,
@@ -113,9 +126,10 @@ fn any_layer() -> impl Strategy<Value = Layer> {
             state,
             log
         }),
-        delta.prop_map(|(key_heads, share, key_dim, value_dim, log)| Layer::Delta {
+        delta.prop_map(|(key_heads, share, key_dim, value_dim, (tiled, log))| Layer::Delta {
             heads: key_heads * share,
             key_heads,
+            order: if tiled { HeadOrder::Tiled } else { HeadOrder::Grouped },
             key_dim,
             value_dim,
             log

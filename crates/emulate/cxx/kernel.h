@@ -22,7 +22,7 @@ extern const Kernel KERNELS[];
 extern const uint32_t KERNEL_COUNT;
 
 // How a launch ends; also in Rust, src/load.rs.
-enum Ending { WELL = 0, DIVERGENT = 1, NOBODYS_MEMORY = 2, DIVISION = 3, TOO_LONG = 4 };
+enum Ending { WELL = 0, DIVERGENT = 1, NOBODYS_MEMORY = 2, DIVISION = 3, TOO_LONG = 4, OUTSIDE_ARRAY = 5 };
 
 // Also laid out in Rust, src/load.rs.
 struct Launch {

@@ -119,7 +119,7 @@ pub enum Error {
         /// How long it ran.
         seconds: f64,
     },
-    /// A write near a buffer, but outside of it.
+    /// A write beside a buffer, within its pages.
     #[error("kernel {kernel} wrote outside of the buffer {buffer}, at byte {byte} of {bytes}")]
     Outside {
         /// Its name.

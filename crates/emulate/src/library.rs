@@ -1,19 +1,22 @@
 //! Printed programs, compiled, that can be launched.
 
 use std::{
-    ffi::c_void,
     fmt,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use tessera_tile::{Program, ir::Access, print};
+use tessera_tile::{
+    Program,
+    ir::{Access, Buffer},
+    print,
+};
 
 use crate::{
     compile,
-    error::{Error, source_line},
-    load::{self, Loaded},
+    error::{Error, io, source_line},
+    load::{self, Guarded, Loaded},
     process::{Ending, Process},
     symbols,
 };
@@ -98,19 +101,24 @@ pub struct Library {
     _folder: tempfile::TempDir,
 }
 
+/// What is launched.
+pub(crate) struct Request<'a> {
+    /// Index in the library's table.
+    pub kernel: u32,
+    /// Threadgroups.
+    pub grid: [u32; 3],
+    /// Whether the last comes first.
+    pub backward: bool,
+    /// How long it may take.
+    pub limit: Duration,
+    /// Words of the argument struct.
+    pub words: &'a [u32],
+}
+
 enum Runner {
     Loaded(Mutex<Loaded>),
     Process(Process),
 }
-
-/// Bytes before and after a buffer where a write is noticed.
-const MARGIN: usize = 4096;
-
-/// What they hold: no number, if read as floats.
-const MARGIN_BYTE: u8 = 0xff;
-
-/// Buffers begin at multiples of this.
-const ALIGNMENT: usize = 16;
 
 impl Library {
     /// Prints programs as Metal and compiles them.
@@ -195,16 +203,17 @@ impl Library {
         let program = &self.programs[index];
         fits(program, "buffers", program.buffers.len(), buffers.len())?;
         fits(program, "words of arguments", program.fields.len(), args.len())?;
-        let (index, backward) = (index as u32, order == Order::Backward);
+        let (kernel, backward) = (index as u32, order == Order::Backward);
+        let request = Request { kernel, grid, backward, limit: self.limit, words: args };
         match &self.runner {
             Runner::Loaded(loaded) => {
                 let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut copies: Vec<_> = buffers.iter().map(|b| Guarded::new(b)).collect();
-                let addresses: Vec<_> = copies.iter_mut().map(Guarded::address).collect();
-                let done = loaded.launch(index, grid, backward, self.limit, args, &addresses);
+                let copies: Result<Vec<_>, _> = buffers.iter().map(|b| Guarded::new(b)).collect();
+                let copies = copies.map_err(io("memory for buffers"))?;
+                let done = loaded.launch(&request, &copies);
                 done.map_err(|(ending, report)| self.failure(program, ending, &report))?;
                 for (buffer, copy) in program.buffers.iter().zip(&copies) {
-                    copy.check(program, buffer.name)?;
+                    outside(program, buffer, copy)?;
                 }
                 for ((to, copy), buffer) in buffers.iter_mut().zip(&copies).zip(&program.buffers) {
                     if buffer.access != Access::Read {
@@ -213,20 +222,16 @@ impl Library {
                 }
                 Ok(())
             }
-            Runner::Process(process) => {
-                match process
-                    .launch(&self.text, index, grid, backward, self.limit, args, buffers)?
-                {
-                    Ending::Well => Ok(()),
-                    Ending::Failed(report) => {
-                        Err(self.failure(program, load::Ending::Divergent, &report))
-                    }
-                    Ending::TooLong => Err(self.too_long(program)),
-                    Ending::Found(finding) => {
-                        Err(Error::Found { kernel: program.name.clone(), finding })
-                    }
+            Runner::Process(process) => match process.launch(&self.text, &request, buffers)? {
+                Ending::Well => Ok(()),
+                Ending::Failed(report) => {
+                    Err(self.failure(program, load::Ending::Divergent, &report))
                 }
-            }
+                Ending::TooLong => Err(self.too_long(program)),
+                Ending::Found(finding) => {
+                    Err(Error::Found { kernel: program.name.clone(), finding })
+                }
+            },
         }
     }
 
@@ -255,6 +260,10 @@ impl Library {
                 let what = format!("{what} reads or writes where no memory is");
                 Error::Fault { kernel, group, what, lines }
             }
+            load::Ending::OutsideArray => {
+                let what = format!("{what} is outside of a shared array");
+                Error::Fault { kernel, group, what, lines }
+            }
             load::Ending::Division => {
                 let what = format!("{what} divides by zero");
                 Error::Fault { kernel, group, what, lines }
@@ -268,52 +277,20 @@ impl Library {
     }
 }
 
+/// Whether something was written beside a buffer.
+fn outside(program: &Program, buffer: &Buffer, copy: &Guarded) -> Result<(), Error> {
+    let (kernel, buffer, bytes) = (program.name.clone(), buffer.name, copy.bytes().len());
+    match copy.written_outside() {
+        Some(byte) => Err(Error::Outside { kernel, buffer, byte, bytes }),
+        None => Ok(()),
+    }
+}
+
 fn fits(program: &Program, what: &'static str, expected: usize, given: usize) -> Result<(), Error> {
     if expected == given {
         return Ok(());
     }
     Err(Error::Mismatch { kernel: program.name.clone(), what, expected, given })
-}
-
-/// A copy of a buffer, with margins.
-struct Guarded {
-    whole: Vec<u8>,
-    from: usize,
-    bytes: usize,
-}
-
-impl Guarded {
-    fn new(data: &[u8]) -> Self {
-        let mut whole = vec![MARGIN_BYTE; data.len() + 2 * MARGIN + 2 * ALIGNMENT];
-        // Not at a multiple of more: nobody promised that.
-        let start = whole.as_ptr() as usize + MARGIN;
-        let from = start.next_multiple_of(2 * ALIGNMENT) + ALIGNMENT - whole.as_ptr() as usize;
-        whole[from..from + data.len()].copy_from_slice(data);
-        Self { whole, from, bytes: data.len() }
-    }
-
-    /// Where a kernel finds it.
-    fn address(&mut self) -> *mut c_void {
-        self.whole.as_mut_ptr().wrapping_add(self.from).cast()
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.whole[self.from..self.from + self.bytes]
-    }
-
-    fn check(&self, program: &Program, buffer: &'static str) -> Result<(), Error> {
-        let end = self.from + self.bytes;
-        let margins = (0..self.from).chain(end..self.whole.len());
-        match margins.into_iter().find(|&at| self.whole[at] != MARGIN_BYTE) {
-            None => Ok(()),
-            Some(at) => Err(Error::Outside {
-                kernel: program.name.clone(),
-                buffer,
-                byte: at as i64 - self.from as i64,
-                bytes: self.bytes,
-            }),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use std::{
     cell::Cell,
     ffi::{CStr, c_char, c_int, c_void},
-    mem,
+    io, mem,
     path::Path,
-    ptr,
+    ptr, slice,
     sync::OnceLock,
     time::Duration,
 };
 
-use crate::error::Error;
+use crate::{error::Error, library::Request};
 
 /// As `emu::Launch` in kernel.h.
 #[repr(C)]
@@ -39,6 +39,8 @@ pub(crate) enum Ending {
     Division = 3,
     /// The time was up.
     TooLong = 4,
+    /// An index outside of a shared array.
+    OutsideArray = 5,
 }
 
 /// Kernels that can be launched. Their memory is one for all launches, hence `&mut`.
@@ -62,34 +64,31 @@ impl Loaded {
         Ok(Self { launch, escape, _library: library })
     }
 
-    /// Runs a kernel of the table. There are as many addresses of buffers and words of arguments as it takes, and memory
-    /// around each buffer that may be written to. On a failure, what the runtime reports.
+    /// Runs a kernel of the table. There are as many buffers and words of arguments as it takes. On a failure, what the
+    /// runtime reports.
     ///
-    /// A kernel may be wrong and write anywhere: that is what these tests look for. An index a little outside falls into
-    /// the margins, one far away mostly where no memory is, which ends the launch only. What hits the memory of others is
-    /// beyond help; the address sanitizer sees it.
+    /// A kernel may be wrong: that is what these tests look for. No index of 32 bits reaches from a buffer to what is not
+    /// its own (see [`Guarded`]), and indices of shared arrays are checked. A matrix tile half outside of its array
+    /// is not; the address sanitizer sees it.
     pub fn launch(
         &mut self,
-        kernel: u32,
-        grid: [u32; 3],
-        backward: bool,
-        limit: Duration,
-        arguments: &[u32],
-        buffers: &[*mut c_void],
+        request: &Request<'_>,
+        buffers: &[Guarded],
     ) -> Result<(), (Ending, String)> {
+        let buffers: Vec<_> = buffers.iter().map(Guarded::address).collect();
         let mut report = [0u8; 1024];
         let launch = RawLaunch {
-            kernel,
-            grid,
-            backward: backward.into(),
-            arguments: arguments.as_ptr().cast(),
+            kernel: request.kernel,
+            grid: request.grid,
+            backward: request.backward.into(),
+            arguments: request.words.as_ptr().cast(),
             buffers: buffers.as_ptr(),
             report: report.as_mut_ptr().cast(),
             report_bytes: report.len() as u64,
         };
         watch_signals();
         ESCAPE.set(Some(self.escape));
-        let timer = Timer::start(limit);
+        let timer = Timer::start(request.limit);
         // SAFETY: the launch and all it points to outlive the call, and nobody else uses the library's memory meanwhile.
         let ending = unsafe { (self.launch)(&raw const launch) };
         drop(timer);
@@ -99,10 +98,90 @@ impl Loaded {
             2 => Ending::NobodysMemory,
             3 => Ending::Division,
             4 => Ending::TooLong,
+            5 => Ending::OutsideArray,
             _ => Ending::Divergent,
         };
         let text = CStr::from_bytes_until_nul(&report).unwrap_or_default();
         Err((ending, text.to_string_lossy().into_owned()))
+    }
+}
+
+/// A copy of a buffer's bytes, with nothing behind as far as an index of 32 bits reaches.
+pub(crate) struct Guarded {
+    mapping: *mut u8,
+    /// Bytes that exist: whole pages.
+    pages: usize,
+    /// Bytes of the buffer.
+    bytes: usize,
+}
+
+/// As far as an index of 32 bits reaches: elements have four bytes at most.
+const REACH: usize = 16 << 30;
+
+/// Bytes of a page, or a multiple.
+const PAGE: usize = 64 << 10;
+
+/// What the bytes around a buffer hold: no number, if read as floats.
+const MARGIN: u8 = 0xff;
+
+impl Guarded {
+    /// Copies a buffer so that it ends where its pages end, up to the 15 bytes that keep its beginning at a multiple of 16.
+    pub fn new(data: &[u8]) -> io::Result<Self> {
+        let pages = data.len().next_multiple_of(PAGE);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping somewhere, of nothing.
+        let mapping =
+            unsafe { libc::mmap(ptr::null_mut(), pages + REACH, libc::PROT_NONE, flags, -1, 0) };
+        if mapping == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let mut made = Self { mapping: mapping.cast(), pages, bytes: data.len() };
+        // SAFETY: the pages lie within the mapping.
+        if unsafe { libc::mprotect(mapping, pages, libc::PROT_READ | libc::PROT_WRITE) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let from = made.from();
+        let whole = made.whole_mut();
+        whole.fill(MARGIN);
+        whole[from..from + data.len()].copy_from_slice(data);
+        Ok(made)
+    }
+
+    fn from(&self) -> usize {
+        self.pages - self.bytes.next_multiple_of(16)
+    }
+
+    fn address(&self) -> *mut c_void {
+        self.mapping.wrapping_add(self.from()).cast()
+    }
+
+    fn whole(&self) -> &[u8] {
+        // SAFETY: the pages exist as long as `self`, and were filled.
+        unsafe { slice::from_raw_parts(self.mapping, self.pages) }
+    }
+
+    fn whole_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above; fresh pages hold zeros, and nobody else refers to them.
+        unsafe { slice::from_raw_parts_mut(self.mapping, self.pages) }
+    }
+
+    /// The buffer.
+    pub fn bytes(&self) -> &[u8] {
+        &self.whole()[self.from()..][..self.bytes]
+    }
+
+    /// Where, from the buffer's beginning, something was written beside it.
+    pub fn written_outside(&self) -> Option<i64> {
+        let (from, whole) = (self.from(), self.whole());
+        let mut beside = (0..from).chain(from + self.bytes..self.pages);
+        beside.find(|&at| whole[at] != MARGIN).map(|at| at as i64 - from as i64)
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is `self`'s.
+        unsafe { libc::munmap(self.mapping.cast(), self.pages + REACH) };
     }
 }
 
@@ -115,11 +194,13 @@ thread_local! {
 const TIME: c_int = libc::SIGVTALRM;
 
 /// Signals that end a launch.
-const SIGNALS: [(c_int, Ending); 4] = [
+const SIGNALS: [(c_int, Ending); 5] = [
     (libc::SIGSEGV, Ending::NobodysMemory),
     (libc::SIGBUS, Ending::NobodysMemory),
     (libc::SIGFPE, Ending::Division),
     (TIME, Ending::TooLong),
+    // What the compiler puts where an index of an array is wrong.
+    (libc::SIGILL, Ending::OutsideArray),
 ];
 
 /// What was done on these signals before.

@@ -5,7 +5,8 @@ mod common;
 use common::{END, TRAINED, assert_empty, ids, options, parts, prompt, request, weights};
 use tessera_engine::{BackendChoice, CpuChoice, LoadOptions, Model};
 use tessera_graph::{
-    Activation, Attend, Builder, Conv, Decay, Delta, Graph, GraphError, RmsNorm, Scan, ValueId,
+    Activation, Attend, Builder, Conv, Decay, Delta, Graph, GraphError, HeadOrder, RmsNorm, Scan,
+    ValueId,
 };
 
 const HIDDEN: usize = 32;
@@ -69,6 +70,7 @@ fn delta(b: &mut Builder, x: ValueId) -> Result<ValueId, GraphError> {
     let op = Delta {
         state,
         key_heads: 1,
+        order: HeadOrder::Grouped,
         decay: Decay::Log(b.vector("delta.decay", 2)?),
         dt_bias: b.vector("delta.dt", 2)?,
         eps: 1e-6,

@@ -80,7 +80,7 @@ fn decode(
 fn metal(
     mistake: Option<Mistake>,
 ) -> Gpu<impl Fn() -> Result<Spy, tessera_gpu::device::DeviceError>> {
-    Gpu::new("metal", Tuning { stage: Elem::F32 }, move || Spy::open(mistake))
+    Gpu::new("metal", Tuning::new(Elem::F32), move || Spy::open(mistake))
 }
 
 fn settings(seed: u64) -> Settings {

@@ -1,6 +1,6 @@
 //! What a device must do: hold memory, build kernels, run a list of launches. All else is in this crate once.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Instant};
 
 use tessera_tile::Program;
 
@@ -55,7 +55,18 @@ impl<B> Clone for Bound<'_, B> {
 
 impl<B> Copy for Bound<'_, B> {}
 
-/// A device. Only [`Queue`](crate::queue::Queue) calls the functions that make, commit and await commands.
+/// A launch of a kernel whose time is asked for.
+#[derive(Debug)]
+pub struct Launch<'a, B> {
+    /// What is bound.
+    pub buffers: Vec<Bound<'a, B>>,
+    /// Words of the argument struct.
+    pub args: Vec<u32>,
+    /// Threadgroups.
+    pub grid: [u32; 3],
+}
+
+/// A device. Only [`Queue`](crate::queue::Queue) and [`Device::time`] call the functions that make, commit and await commands.
 pub trait Device: Send + 'static {
     /// Memory on the device.
     type Buffer: Send + Debug;
@@ -68,6 +79,11 @@ pub trait Device: Send + 'static {
 
     /// Short name: `sim`, `metal`, `cuda`.
     fn name(&self) -> &'static str;
+
+    /// What kernels' times depend on: the device's model, and the version of what drives it.
+    fn identity(&self) -> String {
+        self.name().to_owned()
+    }
 
     /// Makes memory, all zeros.
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Self::Buffer, DeviceError>;
@@ -141,4 +157,57 @@ pub trait Device: Send + 'static {
     /// Waits for them; `downloaded` receives what was asked for, one part after the other.
     fn wait(&mut self, pending: Self::Pending, downloaded: &mut Vec<u8>)
     -> Result<(), DeviceError>;
+
+    /// Seconds that a launch of a kernel takes, one after the other: the mean over `launches`, which differ in what they bind;
+    /// of several such passes the median. As far as a device does not know better, it is the time from handing the
+    /// commands over to the end of the wait.
+    fn time(
+        &mut self,
+        kernel: &Self::Pipeline,
+        launches: &[Launch<'_, Self::Buffer>],
+    ) -> Result<f64, DeviceError>
+    where
+        Self: Sized,
+    {
+        let pass = || {
+            let commands = in_turn(self, kernel, launches)?;
+            let begun = Instant::now();
+            let pending = self.commit(commands)?;
+            self.wait(pending, &mut Vec::new())?;
+            Ok(begun.elapsed().as_secs_f64())
+        };
+        Ok(median(pass)? / launches.len().max(1) as f64)
+    }
+}
+
+/// Commands that launch a kernel again and again.
+pub(crate) fn in_turn<D: Device>(
+    device: &mut D,
+    kernel: &D::Pipeline,
+    launches: &[Launch<'_, D::Buffer>],
+) -> Result<D::Commands, DeviceError> {
+    let mut commands = device.begin()?;
+    for Launch { buffers, args, grid } in launches {
+        device.dispatch(&mut commands, kernel, buffers, args, *grid)?;
+        device.barrier(&mut commands)?;
+    }
+    Ok(commands)
+}
+
+/// Passes of [`median`] that are not counted: caches are filled, and graphs captured.
+const WARM: usize = 3;
+
+/// Passes that are counted.
+const PASSES: usize = 7;
+
+/// The median of what passes take, once warm.
+pub(crate) fn median(
+    mut pass: impl FnMut() -> Result<f64, DeviceError>,
+) -> Result<f64, DeviceError> {
+    for _ in 0..WARM {
+        pass()?;
+    }
+    let mut times = (0..PASSES).map(|_| pass()).collect::<Result<Vec<_>, _>>()?;
+    times.sort_by(f64::total_cmp);
+    Ok(times[PASSES / 2])
 }

@@ -16,6 +16,7 @@ use crate::{
     queue::{Counters, Queue},
     state::States,
     stream::{Hazards, Shape},
+    tune::probe::Probe,
     weights,
 };
 
@@ -128,6 +129,47 @@ impl<D: Device> Model<D> {
     /// What happened on the device so far.
     pub fn counters(&self) -> Counters {
         self.queue.counters()
+    }
+
+    /// Names of its kernels, which tell their geometries.
+    pub fn kernels(&self) -> impl Iterator<Item = &str> {
+        self.lowered.stream.programs.iter().map(|program| program.name.as_str())
+    }
+
+    /// What is computed.
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What could have another geometry, if it was lowered for a search.
+    pub(crate) fn take_probes(&mut self) -> Vec<Probe> {
+        std::mem::take(&mut self.lowered.probes)
+    }
+
+    /// The device, to launch what a step does not, and what it may bind.
+    pub(crate) fn bench(&mut self) -> (&mut Queue<D>, &Buffers<D>) {
+        (&mut self.queue, &self.buffers)
+    }
+
+    /// Runs a step, and leaves what it made on the device.
+    pub(crate) fn submit(&mut self, batch: &Batch) -> Result<Shape, BackendError> {
+        batch.check(&self.graph, &self.limits)?;
+        self.check_blocks(batch)?;
+        let mode = self.draws.fill(batch)?;
+        let last = batch.runs.iter().map(|run| run.position + run.len).max();
+        let (words, singles, blocks) = self.lowered.tables.fill(batch, &mut self.words);
+        let shape = Shape {
+            tokens: batch.tokens.len() as u32,
+            outputs: batch.outputs.len() as u32,
+            mode,
+            runs: batch.runs.len() as u32,
+            singles,
+            blocks,
+            longest: batch.runs.iter().map(|run| run.len).max().unwrap_or(0),
+            context: last.unwrap_or(0),
+        };
+        self.run(words, &shape)?;
+        Ok(shape)
     }
 
     /// Sends what the step is told, launches everything, and waits.
@@ -255,23 +297,8 @@ impl<D: Device> Executable for Model<D> {
     }
 
     fn step(&mut self, batch: &Batch, sampled: &mut Vec<Sampled>) -> Result<(), BackendError> {
-        batch.check(&self.graph, &self.limits)?;
-        self.check_blocks(batch)?;
-        let mode = self.draws.fill(batch)?;
-        let last = batch.runs.iter().map(|run| run.position + run.len).max();
-        let (words, singles, blocks) = self.lowered.tables.fill(batch, &mut self.words);
-        let shape = Shape {
-            tokens: batch.tokens.len() as u32,
-            outputs: batch.outputs.len() as u32,
-            mode,
-            runs: batch.runs.len() as u32,
-            singles,
-            blocks,
-            longest: batch.runs.iter().map(|run| run.len).max().unwrap_or(0),
-            context: last.unwrap_or(0),
-        };
-        self.run(words, &shape)?;
-        self.collect(batch, &mode, sampled);
+        let shape = self.submit(batch)?;
+        self.collect(batch, &shape.mode, sampled);
         Ok(())
     }
 

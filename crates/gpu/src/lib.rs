@@ -3,6 +3,7 @@
 //! What differs between devices is behind [`device::Device`]; what a kernel does is in `tessera-kernels`. A step is one
 //! list of commands, handed over once and awaited once; only what was drawn comes back.
 
+mod caches;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod device;
@@ -18,10 +19,11 @@ pub mod sim;
 mod state;
 pub mod stream;
 mod tables;
+pub mod tune;
 mod weights;
 
 use tessera_graph::{
-    Backend, BackendError, Executable, Footprint, Graph, Limits, Progress, Weights,
+    Backend, BackendError, Executable, Footprint, Graph, KvType, Limits, Progress, Weights,
 };
 
 use device::{Device, DeviceError};
@@ -31,23 +33,79 @@ use tessera_tile::ir::Elem;
 pub use tessera_tile::sim::Checks;
 
 /// What is chosen for a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
     /// Type of operands of matrix tiles.
     pub stage: Elem,
+    /// Geometries of kernels.
+    pub choices: tune::Table,
+    /// Whether lowering remembers what could have another geometry.
+    probe: bool,
+}
+
+impl Tuning {
+    /// Geometries as they are without a search.
+    pub const fn new(stage: Elem) -> Self {
+        Self { stage, choices: tune::Table::new(), probe: false }
+    }
 }
 
 /// A backend over one kind of device.
 pub struct Gpu<F> {
     name: &'static str,
     tuning: Tuning,
+    tables: Option<tune::Folder>,
     open: F,
 }
 
 impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
     /// `open` gives a device for each model.
     pub fn new(name: &'static str, tuning: Tuning, open: F) -> Self {
-        Self { name, tuning, open }
+        Self { name, tuning, tables: None, open }
+    }
+
+    /// The same with the geometries that searches have found, each device's in this folder.
+    pub fn with_tables(self, tables: Option<tune::Folder>) -> Self {
+        Self { tables, ..self }
+    }
+
+    /// Measures the geometries of a model's kernels in steps of `rows`, each one of [`tune::ROWS`]. Choices are saved where
+    /// this backend's tables are, if it has any and `save`.
+    ///
+    /// # Errors
+    /// When the model cannot be compiled or a step fails, when `watch` breaks, and when the table cannot be written.
+    pub fn tune(
+        &self,
+        graph: &Graph,
+        weights: &Weights,
+        kv: KvType,
+        rows: &[u32],
+        save: bool,
+        watch: &mut tune::search::Watch<'_>,
+    ) -> Result<tune::Report, BackendError> {
+        if let Some(rows) = rows.iter().find(|rows| !tune::ROWS.contains(rows)) {
+            let what = format!("tuning for {rows} rows: choose of {:?}", tune::ROWS);
+            return Err(BackendError::Unsupported { backend: self.name, what });
+        }
+        weights.check(graph)?;
+        let device = (self.open)()?;
+        let identity = device.identity();
+        let (mut table, note) =
+            self.tables.as_ref().map_or_else(Default::default, |tables| tables.load(&identity));
+        let tuning = Tuning { probe: true, ..self.tuning.clone() };
+        let graph = expand::expand(graph, weights);
+        let limits = tune::search::limits(rows, kv);
+        let unwatched = &mut tessera_graph::unwatched;
+        let mut model = Model::new(graph, weights, &limits, &tuning, device, unwatched)?;
+        let outcomes = tune::search::search(&mut model, rows, watch)?;
+        tune::search::record(&mut table, &outcomes);
+        let saved = self.tables.as_ref().filter(|_| save).map(|tables| {
+            let path = tables.path(&identity);
+            tables.save(&identity, &table).map_err(|error| {
+                BackendError::Device(format!("cannot save {}: {error}", path.display()))
+            })
+        });
+        Ok(tune::Report { device: identity, outcomes, table, saved: saved.transpose()?, note })
     }
 
     /// As [`Backend::compile`], with the device's own type.
@@ -60,12 +118,20 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Gpu<F> {
     ) -> Result<Model<D>, BackendError> {
         weights.check(graph)?;
         let device = (self.open)()?;
-        Model::new(expand::expand(graph, weights), weights, limits, &self.tuning, device, progress)
+        let mut tuning = self.tuning.clone();
+        if let Some(tables) = &self.tables {
+            let (choices, note) = tables.load(&device.identity());
+            tuning.choices = choices;
+            if let Some(note) = note {
+                tracing::warn!("{note}");
+            }
+        }
+        Model::new(expand::expand(graph, weights), weights, limits, &tuning, device, progress)
     }
 }
 
 /// Tiles of f32, which multiply as fast as others on Apple's GPUs.
-const EXACT: Tuning = Tuning { stage: Elem::F32 };
+const EXACT: Tuning = Tuning::new(Elem::F32);
 
 /// The backend over simulated devices.
 pub fn sim(checks: Checks) -> Gpu<impl Fn() -> Result<sim::Sim, DeviceError>> {
@@ -75,14 +141,14 @@ pub fn sim(checks: Checks) -> Gpu<impl Fn() -> Result<sim::Sim, DeviceError>> {
 /// The backend over an NVIDIA GPU. Whether there is one shows when the first model is compiled.
 #[cfg(feature = "cuda")]
 pub fn cuda(options: cuda::Options) -> Gpu<impl Fn() -> Result<cuda::Cuda, DeviceError>> {
-    Gpu::new("cuda", Tuning { stage: Elem::F16 }, move || cuda::Cuda::open(options.clone()))
+    Gpu::new("cuda", Tuning::new(Elem::F16), move || cuda::Cuda::open(options.clone()))
 }
 
 /// What stands for Metal's device where there is none.
 #[cfg(not(target_os = "macos"))]
-type MetalDevice = sim::Sim;
+pub type MetalDevice = sim::Sim;
 #[cfg(target_os = "macos")]
-type MetalDevice = metal::Metal;
+pub type MetalDevice = metal::Metal;
 
 /// The backend over this Mac's GPU; machine code of kernels is kept in the user's folder for caches. Elsewhere, and on
 /// Macs that are too old, every use is [`DeviceError::Absent`].

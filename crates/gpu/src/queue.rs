@@ -3,7 +3,7 @@
 
 use tessera_tile::Program;
 
-use crate::device::{Bound, Device, DeviceError};
+use crate::device::{Bound, Device, DeviceError, Launch};
 
 /// What happened since the device was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,6 +55,15 @@ impl<D: Device> Queue<D> {
     /// Builds kernels.
     pub fn build(&mut self, programs: &[Program]) -> Result<Vec<D::Pipeline>, DeviceError> {
         self.device.build(programs)
+    }
+
+    /// Measures a kernel; see [`Device::time`]. It is no step, and is not counted.
+    pub fn time(
+        &mut self,
+        kernel: &D::Pipeline,
+        launches: &[Launch<'_, D::Buffer>],
+    ) -> Result<f64, DeviceError> {
+        self.device.time(kernel, launches)
     }
 
     /// Begins a step.

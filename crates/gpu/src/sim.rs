@@ -6,7 +6,10 @@ use tessera_tile::{
     sim::{Binding, Checks, Counts, Kernel, Memory},
 };
 
-use crate::device::{Bound, Device, DeviceError};
+use crate::{
+    device::{Bound, Device, DeviceError, Launch},
+    tune::cost,
+};
 
 /// A device in this process's memory.
 #[derive(Debug, Default)]
@@ -19,6 +22,22 @@ impl Sim {
     /// A device that checks this much.
     pub fn new(checks: Checks) -> Self {
         Self { checks, counts: Counts::default() }
+    }
+
+    fn launch(
+        &self,
+        kernel: &Kernel,
+        buffers: &[Bound<'_, Memory>],
+        args: &[u32],
+        grid: [u32; 3],
+    ) -> Result<Counts, DeviceError> {
+        let bindings: Vec<_> = buffers
+            .iter()
+            .map(|&Bound { buffer: memory, offset, bytes }| Binding { memory, offset, bytes })
+            .collect();
+        kernel
+            .launch(grid, args, &bindings, self.checks)
+            .map_err(|fault| DeviceError::Run(fault.to_string()))
     }
 }
 
@@ -63,6 +82,21 @@ impl Device for Sim {
 
     fn name(&self) -> &'static str {
         "sim"
+    }
+
+    fn identity(&self) -> String {
+        format!("sim, cost model {}", cost::VERSION)
+    }
+
+    /// What the [cost model](cost) says of the first launch; the others are the same to it.
+    fn time(
+        &mut self,
+        kernel: &Kernel,
+        launches: &[Launch<'_, Memory>],
+    ) -> Result<f64, DeviceError> {
+        let Some(launch) = launches.first() else { return Ok(0.0) };
+        let counts = self.launch(kernel, &launch.buffers, &launch.args, launch.grid)?;
+        Ok(cost::TYPICAL.seconds(kernel.program(), &counts))
     }
 
     fn allocate(&mut self, bytes: usize, _: &'static str) -> Result<Memory, DeviceError> {
@@ -126,14 +160,7 @@ impl Device for Sim {
         grid: [u32; 3],
     ) -> Result<(), DeviceError> {
         done.touch(kernel, buffers)?;
-        let bindings: Vec<_> = buffers
-            .iter()
-            .map(|&Bound { buffer: memory, offset, bytes }| Binding { memory, offset, bytes })
-            .collect();
-        let counts = kernel
-            .launch(grid, args, &bindings, self.checks)
-            .map_err(|fault| DeviceError::Run(fault.to_string()))?;
-        self.counts += counts;
+        self.counts += self.launch(kernel, buffers, args, grid)?;
         Ok(())
     }
 

@@ -6,8 +6,8 @@ mod recurrent;
 use std::collections::HashMap;
 
 use crate::{
-    Activation, Attend, Epilogue, GatedUnit, Graph, KvDecl, Linear, Node, Op, Part, RmsNorm,
-    RopeSpec, RowSlice, Rows, StateDecl, StateId, Value, ValueId, WeightDecl, WeightId,
+    Activation, Attend, Epilogue, GatedUnit, Graph, KvDecl, LayerNorm, Linear, Node, Op, Part,
+    RmsNorm, RopeSpec, RowSlice, Rows, StateDecl, StateId, Value, ValueId, WeightDecl, WeightId,
 };
 
 /// A graph whose shapes do not fit; names the place in the model.
@@ -149,6 +149,14 @@ impl Builder {
                 .error(format!("norm of {} x {len} elements over rows of {width}", norm.heads));
         }
         Ok(self.push(Op::RmsNorm(norm), vec![x], rows, width))
+    }
+
+    /// Norm of whole rows about their mean; see [`LayerNorm`].
+    pub fn layer_norm(&mut self, x: ValueId, norm: LayerNorm) -> Result<ValueId> {
+        let (rows, width) = self.dims(x);
+        self.vector_of("norm's weight", norm.weight, width)?;
+        self.vector_of("norm's bias", norm.bias, width)?;
+        Ok(self.push(Op::LayerNorm(norm), vec![x], rows, width))
     }
 
     /// `x * weight^T + bias`: `[rows, out]`.

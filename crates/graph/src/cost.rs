@@ -106,6 +106,10 @@ pub fn cost(graph: &Graph, weights: &Weights, node: &Node, step: &Step) -> Cost 
             cost.flops = written;
         }
         Op::RmsNorm(norm) => cost += norm_cost(norm, weights, read),
+        Op::LayerNorm(norm) => {
+            cost.weights += weights[norm.weight].bytes() + weights[norm.bias].bytes();
+            cost.flops += 7 * read;
+        }
         Op::Linear(linear) => {
             cost += linear_cost(linear, weights, rows);
             if let Some(norm) = &linear.norm {

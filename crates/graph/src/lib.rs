@@ -35,7 +35,8 @@ pub use fuse::fuse;
 pub use ids::{StateId, ValueId, WeightId};
 pub use op::{
     Activation, Attend, Conv, Decay, Delta, Epilogue, Expert, ExpertUnit, Experts, GatedUnit,
-    Linear, Node, Op, Part, RmsNorm, RopeSpec, RouteGroups, Router, Rows, Scan, Scoring, Value,
+    HeadOrder, LayerNorm, Linear, Node, Op, Part, RmsNorm, RopeSpec, RouteGroups, Router, Rows,
+    Scan, Scoring, Value,
 };
 pub use plan::{ALIGN, Plan, plan};
 pub use sampling::Sampling;

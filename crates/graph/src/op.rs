@@ -45,6 +45,8 @@ pub enum Op {
     },
     /// `[x] -> [x]`: root-mean-square norm.
     RmsNorm(RmsNorm),
+    /// `[x] -> [x]`: normalises rows about their mean; see [`LayerNorm`].
+    LayerNorm(LayerNorm),
     /// `[x] -> parts`, or `[x, residual] -> [y]` with [`Epilogue::Residual`].
     Linear(Linear),
     /// `[] -> [Tokens, rotary_dim]`: cosines then sines of the step's positions, computed once for
@@ -100,6 +102,18 @@ pub struct RmsNorm {
     pub offset: f32,
     /// Groups of a row that are normalised separately; 1 is the whole row.
     pub heads: usize,
+}
+
+/// `y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * weight + bias`, over each row (Ba et al., "Layer
+/// normalization", 2016).
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerNorm {
+    /// `[width]`.
+    pub weight: WeightId,
+    /// `[width]`.
+    pub bias: WeightId,
+    /// Added to the variance.
+    pub eps: f32,
 }
 
 /// One or more matrices applied to the same input.
@@ -243,8 +257,8 @@ pub struct Scan {
     pub dt_limit: (f32, f32),
 }
 
-/// The gated delta rule (Yang et al., "Gated delta networks", 2024), for each value head `h` with the key head
-/// `h / (heads / key_heads)`:
+/// The gated delta rule (Yang et al., "Gated delta networks", 2024), for each value head `h` with the key head that
+/// `order` says:
 ///
 /// ```text
 /// q, k = q / sqrt(sum q^2 + eps) / sqrt(key_dim), k / sqrt(sum k^2 + eps)
@@ -261,12 +275,44 @@ pub struct Delta {
     pub state: StateId,
     /// Heads of `q` and `k`.
     pub key_heads: usize,
+    /// Which value heads share one.
+    pub order: HeadOrder,
     /// `A`.
     pub decay: Decay,
     /// `[heads]`.
     pub dt_bias: WeightId,
     /// Added to the sums of squares.
     pub eps: f32,
+}
+
+/// How value heads lie that share key heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HeadOrder {
+    /// Side by side: value head `h` has key head `h / (heads / key_heads)`.
+    #[default]
+    Grouped,
+    /// In turn: value head `h` has key head `h % key_heads` (GGUF files of Qwen3.5).
+    Tiled,
+}
+
+impl HeadOrder {
+    /// Of `heads` value heads, the `index`-th when those of the first key head are counted first, then those of the second,
+    /// and so on.
+    pub fn value_head(self, index: usize, heads: usize, key_heads: usize) -> usize {
+        let share = heads / key_heads;
+        match self {
+            Self::Grouped => index,
+            Self::Tiled => index % share * key_heads + index / share,
+        }
+    }
+
+    /// The key head of value head `head`.
+    pub fn key_head(self, head: usize, heads: usize, key_heads: usize) -> usize {
+        match self {
+            Self::Grouped => head / (heads / key_heads),
+            Self::Tiled => head % key_heads,
+        }
+    }
 }
 
 /// How a row's experts are chosen and weighted.
@@ -301,12 +347,19 @@ pub struct RouteGroups {
 }
 
 /// What becomes of a router's logits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scoring {
     /// `exp(x) / sum of exp`.
     Softmax,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
+    /// One expert after the other, each the one with the largest logit, `m`, of those left. Its weight is what a softmax
+    /// over those left gives it, without the far ones: those with `(m - x) / max(|x|, m) > reach` (Liu et al., "GRIN:
+    /// gradient-informed MoE", 2024, as it is after training). There are no bias, groups or `normalise` with it.
+    OneByOne {
+        /// How far behind the largest a logit may be.
+        reach: f32,
+    },
 }
 
 /// Feed-forward networks of which each row goes through a few.

@@ -30,7 +30,7 @@ impl Op {
     /// Operands whose storage the (only) result may take, if the operand is not needed afterwards.
     ///
     /// These operations read an element of the operand only on the way to writing the same element of
-    /// the result ([`Op::Rope`]: the same pair; [`Op::RmsNorm`]: after the row's sum is known), so a
+    /// the result ([`Op::Rope`]: the same pair; [`Op::RmsNorm`], [`Op::LayerNorm`]: after the row's sums are known), so a
     /// backend must compute each such element (pair, row) in one place. All others read operands
     /// after they have begun to write.
     pub fn in_place(&self) -> &'static [usize] {
@@ -41,7 +41,8 @@ impl Op {
             | Op::Activate(_)
             | Op::Mul
             | Op::Rope { .. }
-            | Op::RmsNorm(_) => &[0],
+            | Op::RmsNorm(_)
+            | Op::LayerNorm(_) => &[0],
             Op::Linear(Linear { epilogue: Epilogue::Residual, .. }) => &[1],
             _ => &[],
         }

@@ -6,8 +6,8 @@ use serde::Serialize;
 use tessera_quant::{Float, Packing};
 
 use crate::{
-    Decay, Epilogue, Experts, GatedUnit, Graph, Linear, Node, Op, Part, Rows, StateDecl, StateId,
-    ValueId, WeightDecl, WeightId, Weights,
+    Decay, Epilogue, Experts, GatedUnit, Graph, HeadOrder, Linear, Node, Op, Part, Rows, StateDecl,
+    StateId, ValueId, WeightDecl, WeightId, Weights,
     cost::{self, Cost, Step},
 };
 
@@ -100,6 +100,7 @@ fn describe(graph: &Graph, op: &Op) -> String {
     match op {
         Op::Embed { scale: 1.0, .. } => "embed".into(),
         Op::Embed { scale, .. } => format!("embed * {scale}"),
+        Op::LayerNorm(_) => "layer_norm".into(),
         Op::RmsNorm(norm) if norm.heads == 1 => "rms_norm".into(),
         Op::RmsNorm(norm) => format!("rms_norm of {} heads", norm.heads),
         Op::Linear(linear) => describe_linear(linear),
@@ -120,7 +121,12 @@ fn describe(graph: &Graph, op: &Op) -> String {
             format!("scan {}, {} groups", remembered(graph, scan.state), scan.groups)
         }
         Op::Delta(delta) => {
-            format!("delta {}, {} key heads", remembered(graph, delta.state), delta.key_heads)
+            let order = if delta.order == HeadOrder::Tiled { ", tiled" } else { "" };
+            format!(
+                "delta {}, {} key heads{order}",
+                remembered(graph, delta.state),
+                delta.key_heads
+            )
         }
         Op::Route(router) => format!("route to {}, {:?}", router.k, router.scoring).to_lowercase(),
         Op::Experts(experts) => format!("experts {} of {}", experts.k, experts.experts.len()),
@@ -192,6 +198,7 @@ impl Op {
         let others = match self {
             Op::Embed { table, .. } => [Some(*table), None, None],
             Op::RmsNorm(norm) => [Some(norm.weight), None, None],
+            Op::LayerNorm(norm) => [Some(norm.weight), Some(norm.bias), None],
             Op::Linear(linear) => [linear.norm.as_ref().map(|norm| norm.weight), None, None],
             Op::Attend(attend) => [attend.sinks, None, None],
             Op::Conv(conv) => [Some(conv.weight), conv.bias, None],

@@ -9,6 +9,7 @@ use tessera_tile::prelude::*;
 use crate::{
     chunks::{CHUNK, factor, factor_of, total_log},
     recurrence::{self, Part, column_parts, column_sums, group_of, walk},
+    tune::{Tunable, variants},
     unit::{sigmoid, softplus},
 };
 
@@ -81,6 +82,21 @@ impl Spec for Delta {
             0 => Err("values of no elements".into()),
             _ => Ok(()),
         }
+    }
+}
+
+impl Tunable for Delta {
+    fn candidates(&self) -> Vec<Self> {
+        let own = *self;
+        let fits =
+            |&s: &u32| own.key_dim.is_multiple_of(s) && own.key_dim / s <= recurrence::MOST_ROWS;
+        let sizes = [1, 2, 4, 8].into_iter().filter(fits);
+        variants(own, sizes.map(|simdgroups| Self { simdgroups, ..own }))
+    }
+
+    /// Sums over rows of the state are divided among simdgroups.
+    fn same_bits(&self) -> bool {
+        false
     }
 }
 

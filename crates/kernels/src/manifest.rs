@@ -3,7 +3,7 @@
 //!
 //! What it takes of an NVIDIA multiprocessor is in `registers.txt`, which `cargo xtask registers` compares.
 
-use tessera_graph::{Activation, Scoring};
+use tessera_graph::Activation;
 use tessera_quant::{Float, Packing};
 use tessera_tile::{BuildError, Program, Record, ir::Elem};
 
@@ -23,7 +23,7 @@ use crate::{
     pointwise::{Op, Pointwise},
     rms_norm::RmsNorm,
     rope::{Rope, RopeTable},
-    route::Route,
+    route::{Route, Scores},
     sample::{draw::Draw, report::Report, survey::Survey, weigh::Weigh},
     scan::Scan,
     select::Select,
@@ -138,9 +138,9 @@ fn attention(list: &mut List) -> Result<(), BuildError> {
 
 fn experts(list: &mut List) -> Result<(), BuildError> {
     let (matrix, k) = (of(Packing::Mxfp4), 4);
-    for (experts, scoring) in [(32, Scoring::Softmax), (256, Scoring::Sigmoid)] {
+    for (experts, scores) in [(32, Scores::Softmax), (256, Scores::Sigmoid)] {
         let (bias, groups) = (false, None);
-        list.add(Route { experts, k, scoring, bias, groups, normalise: true, simdgroups: 1 })?;
+        list.add(Route { experts, k, scores, bias, groups, normalise: true, simdgroups: 1 })?;
     }
     let (rows, simdgroups, bias, ragged) = (2, 4, true, false);
     for tile in [None, Some(8)] {

@@ -2,6 +2,7 @@
 //!
 //! Version 1: a threadgroup makes a block of vectors times a block of rows, by matrix tiles. Weights are taken apart into shared
 //! memory, once for the whole block; what comes next is loaded while others still multiply.
+//! Version 2: it ends as products of decoding do.
 
 use tessera_tile::prelude::*;
 
@@ -9,6 +10,7 @@ use crate::{
     codes::{Matrix, Planes, STEP},
     matvec::{End, Part, parts, put},
     stage::{self as staging, Operand, PART, Scratch},
+    tune::{Tunable, pairs, variants},
 };
 
 /// `y = x W^T + bias`, and what [`End`] makes of it; as [`Matvec`](crate::matvec::Matvec), but without a norm.
@@ -128,6 +130,32 @@ impl Spec for Matmul {
             }
             () => self.end.check(a.rows, a.first, a.second),
         }
+    }
+}
+
+/// Tiles of sums of a simdgroup, at least and at most, in a tuned kernel: fewer use operands too seldom, more have no
+/// registers.
+const SUMS: std::ops::RangeInclusive<u32> = 2..=8;
+
+impl Tunable for Matmul {
+    fn candidates(&self) -> Vec<Self> {
+        let own = *self;
+        let blocks = pairs(&[16, 32, 64, 128], &[16, 32, 64, 128]);
+        let of = move |(vectors, rows)| {
+            let divided = pairs(&[1, 2, 4], &[1, 2, 4]);
+            divided.flat_map(move |(down, across)| {
+                [1, 2].map(|steps| Self { vectors, rows, down, across, steps, ..own })
+            })
+        };
+        let fits = |k: &Self| {
+            let tiles = k.vectors * k.all_rows() / (TILE * TILE);
+            k.geometry().is_ok() && SUMS.contains(&(tiles / (k.down * k.across)))
+        };
+        variants(own, blocks.flat_map(of).filter(fits))
+    }
+
+    fn same_bits(&self) -> bool {
+        true
     }
 }
 

@@ -13,6 +13,7 @@ use tessera_tile::{flow::Compare, prelude::*};
 use crate::{
     codes::{Matrix, Planes, STEP, Step},
     rms_norm::group_sum,
+    tune::{Tunable, pairs, variants},
     unit::Unit,
 };
 
@@ -176,6 +177,23 @@ impl Spec for Matvec {
             }
             () => self.end.check(a.rows, a.first, a.second),
         }
+    }
+}
+
+/// Sums that a lane keeps in registers at most, in a tuned kernel.
+const MOST_SUMS: u32 = 32;
+
+impl Tunable for Matvec {
+    fn candidates(&self) -> Vec<Self> {
+        let own = *self;
+        let sizes = pairs(&[1, 2, 4, 8], &[1, 2, 4, 8]);
+        let fit = sizes.filter(|(rows, _)| rows * own.end.halves() * own.batch <= MOST_SUMS);
+        variants(own, fit.map(|(rows, simdgroups)| Self { rows, simdgroups, ..own }))
+    }
+
+    /// The sum of squares is divided among the threadgroup.
+    fn same_bits(&self) -> bool {
+        !self.norm
     }
 }
 

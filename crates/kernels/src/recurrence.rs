@@ -10,6 +10,9 @@ use crate::{
     tables::{NO_SLOT, run, save},
 };
 
+/// Rows of a state that a thread keeps in registers at most, in a tuned kernel.
+pub(crate) const MOST_ROWS: u32 = 64;
+
 /// Checks that groups share heads evenly.
 pub(crate) fn check_heads(heads: u32, groups: u32) -> Result<(), String> {
     if groups == 0 || heads == 0 || !heads.is_multiple_of(groups) {

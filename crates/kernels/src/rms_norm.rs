@@ -4,6 +4,8 @@
 
 use tessera_tile::prelude::*;
 
+use crate::tune::{Tunable, variants};
+
 /// `y = x / sqrt(mean(x^2) + eps) * (weight + offset)`.
 ///
 /// `x` and `y` are `[rows, heads * width]`; `weight` is `[width]`, or with `per_head` `[heads * width]`. `y` may be `x`.
@@ -51,6 +53,19 @@ impl Spec for RmsNorm {
             0 => Err("a head of no elements".into()),
             _ => Ok(()),
         }
+    }
+}
+
+impl Tunable for RmsNorm {
+    fn candidates(&self) -> Vec<Self> {
+        variants(
+            *self,
+            [32, 64, 128, 256, 512].map(|threads| Self { threads, ..*self }).into_iter(),
+        )
+    }
+
+    fn same_bits(&self) -> bool {
+        false
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Route {
     /// Experts of a row, at most [`MAX_CHOSEN`].
     pub k: u32,
     /// What becomes of the logits.
-    pub scoring: Scoring,
+    pub scores: Scores,
     /// Whether a bias is added for the choice.
     pub bias: bool,
     /// Groups that are chosen first.
@@ -27,6 +27,28 @@ pub struct Route {
     pub normalise: bool,
     /// Simdgroups, and so rows, of a threadgroup.
     pub simdgroups: u32,
+}
+
+/// What becomes of the logits: the graph's `Scoring`, its numbers apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scores {
+    /// `exp(x) / sum of exp`.
+    Softmax,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// A softmax over those left, without the far ones, for one expert after the other.
+    OneByOne,
+}
+
+impl Scores {
+    /// A graph's scoring, and how far behind the largest a logit may be.
+    pub fn of(scoring: Scoring) -> (Self, f32) {
+        match scoring {
+            Scoring::Softmax => (Self::Softmax, 0.0),
+            Scoring::Sigmoid => (Self::Sigmoid, 0.0),
+            Scoring::OneByOne { reach } => (Self::OneByOne, reach),
+        }
+    }
 }
 
 /// Experts at most.
@@ -42,6 +64,8 @@ pub struct RouteArgs {
     pub rows: u32,
     /// Factor on the weights.
     pub scale: f32,
+    /// Of [`Scores::OneByOne`]: how far behind the largest a logit may be.
+    pub reach: f32,
 }
 
 /// Less than any score.
@@ -51,9 +75,10 @@ impl Spec for Route {
     type Args = RouteArgs;
 
     fn name(&self) -> String {
-        let scoring = match self.scoring {
-            Scoring::Softmax => "softmax",
-            Scoring::Sigmoid => "sigmoid",
+        let scoring = match self.scores {
+            Scores::Softmax => "softmax",
+            Scores::Sigmoid => "sigmoid",
+            Scores::OneByOne => "one_by_one",
         };
         let groups = self.groups.map_or(String::new(), |g| format!("_{}of{}", g.kept, g.count));
         let bias = if self.bias { "_bias" } else { "" };
@@ -79,6 +104,10 @@ impl Spec for Route {
         let (count, kept) = (groups.count as u32, groups.kept as u32);
         if count == 0 || kept == 0 || kept > count || !experts.is_multiple_of(count) {
             return Err(format!("{kept} of {count} groups of {experts} experts"));
+        }
+        let alone = !self.bias && self.groups.is_none() && !self.normalise;
+        if self.scores == Scores::OneByOne && !alone {
+            return Err("one by one with a bias, groups or normalised weights".into());
         }
         let considered = experts / count * kept;
         if k == 0 || k > MAX_CHOSEN.min(considered) {
@@ -121,12 +150,13 @@ fn route(
                 first = min(first, select(keys[r] == best, ids[r], k.experts - 1));
             }
             let id = simd_min(first);
+            let alone = one_by_one(k, &keys, best, a.reach);
             let mut score = 0.0;
             for r in 0..held as usize {
                 score = select(ids[r] == id, scores[r], score);
                 keys[r] = select(ids[r] == id, LOW, keys[r]);
             }
-            let score = shuffle(score, id % LANES);
+            let score = alone.unwrap_or_else(|| shuffle(score, id % LANES));
             chosen = select(lane() == i, id, chosen);
             share = select(lane() == i, score, share);
         }
@@ -141,10 +171,24 @@ fn route(
     }
 }
 
+/// The weight of the largest, `best`, of the logits left, where they are chosen one by one.
+#[device]
+fn one_by_one(k: &Route, keys: &[Var<f32>], best: Val<f32>, reach: Val<f32>) -> Option<Val<f32>> {
+    matches!(k.scores, Scores::OneByOne).then(|| {
+        let power = |key: &Var<f32>| {
+            let x = key.get();
+            let far = (best - x) / max(abs(x), best) > reach;
+            select((x > LOW) & !far, exp(x - best), 0.0)
+        };
+        let powers = keys.iter().map(power).reduce(|a, b| a + b);
+        val(1.0) / simd_sum(powers.expect("an expert"))
+    })
+}
+
 /// What becomes of the logits; anything for experts that are not there.
 #[device]
 fn scores(k: &Route, ids: &[Val<u32>], logits: &[Val<f32>]) -> Vec<Val<f32>> {
-    if matches!(k.scoring, Scoring::Sigmoid) {
+    if matches!(k.scores, Scores::Sigmoid) {
         logits.iter().map(|&x| sigmoid(x)).collect()
     } else {
         let known = |least: f32| {

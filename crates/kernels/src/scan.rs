@@ -8,6 +8,7 @@ use tessera_tile::prelude::*;
 use crate::{
     chunks::{CHUNK, total_log},
     recurrence::{self, Part, column_parts, column_sums, walk},
+    tune::{Tunable, variants},
     unit::softplus,
 };
 
@@ -77,6 +78,20 @@ impl Spec for Scan {
             (_, false) => Err(format!("steps from {} to {}", a.least, a.greatest)),
             _ => Ok(()),
         }
+    }
+}
+
+impl Tunable for Scan {
+    fn candidates(&self) -> Vec<Self> {
+        let own = *self;
+        let fits = |&s: &u32| own.state.is_multiple_of(s) && own.state / s <= recurrence::MOST_ROWS;
+        let sizes = [1, 2, 4, 8].into_iter().filter(fits);
+        variants(own, sizes.map(|simdgroups| Self { simdgroups, ..own }))
+    }
+
+    /// Sums over rows of the state are divided among simdgroups.
+    fn same_bits(&self) -> bool {
+        false
     }
 }
 

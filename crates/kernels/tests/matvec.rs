@@ -34,7 +34,7 @@ impl Asked {
             rows: 2,
             simdgroups: 2,
             batch: 1,
-            ragged: cols % 32 != 0,
+            ragged: !cols.is_multiple_of(32),
             norm: false,
             bias: false,
             end: End::Parts(1),

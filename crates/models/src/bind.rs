@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     names::Names,
     source::Source,
-    stacks::{self, Member, Place, Share, Stacks},
+    stacks::{self, Member, Place, Share, Stack, Stacks},
 };
 
 /// One weight for each declaration of `graph`. Every tensor of the checkpoint must be consumed.
@@ -117,10 +117,11 @@ impl<'a> Binder<'a> {
         let key = member.stack();
         if !self.stacks.contains_key(&key) {
             let Some(place) = member.place(self.checkpoint, self.names) else { return Ok(None) };
-            let stack = self.stack(&place, decl)?;
-            self.stacks.insert(key.clone(), (stack, place.share));
+            let weight = self.stack(&place, decl)?;
+            let stack = Stack { weight, share: place.share, turned: place.turned };
+            self.stacks.insert(key.clone(), stack);
         }
-        let (stack, share) = &self.stacks[&key];
+        let Stack { weight: stack, share, turned } = &self.stacks[&key];
         let [rows, cols] = decl.shape;
         let part = if rows == 1 {
             let row = stack.slice_rows(member.index, 1);
@@ -129,6 +130,11 @@ impl<'a> Binder<'a> {
                 Share::All => Ok(row),
                 _ => pick(&row, cols, |i| slice.stored(i)),
             })
+        } else if *turned {
+            let inputs = stack.slice_rows(member.index * cols, cols);
+            let RowSlice { first, stride, stripe, .. } = share.slice(0, rows);
+            let stride = if stripe == rows { 1 } else { stride };
+            inputs.and_then(|inputs| inputs.turned(first, stride, rows))
         } else {
             match share.slice(member.index, rows) {
                 RowSlice { first, stripe, .. } if stripe == rows => stack.slice_rows(first, rows),
@@ -153,7 +159,11 @@ impl<'a> Binder<'a> {
             return Err(Error::Experts { path, tensor, found: shape[0], expected: self.experts });
         }
         let of = place.share.slice(0, if rows == 1 { cols } else { rows }).of;
-        let expected = if rows == 1 { [self.experts, of] } else { [self.experts * of, cols] };
+        let expected = match rows {
+            1 => [self.experts, of],
+            _ if place.turned => [self.experts * cols, of],
+            _ => [self.experts * of, cols],
+        };
         if [stack.rows, stack.cols] != expected {
             let (path, tensor) = (self.path(), place.tensor.clone());
             return Err(Error::Shape { path, tensor, found: [stack.rows, stack.cols], expected });

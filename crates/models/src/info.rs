@@ -38,6 +38,8 @@ pub struct Info {
     pub kv_windows: Vec<(usize, usize)>,
     /// Elements of the recurrent states of a sequence, however long it is.
     pub recurrent_elements: usize,
+    /// Tensors that guess further tokens (multi-token prediction), which the files have and nothing uses.
+    pub guessing_tensors: usize,
     /// Token ids that end an answer, by the configurations' word (the tokenizer and the template may
     /// know more).
     pub stop_ids: Vec<u32>,
@@ -90,6 +92,7 @@ impl Info {
             kv_elements,
             kv_windows: windows.into_iter().collect(),
             recurrent_elements: graph.states.iter().map(StateDecl::slot_len).sum(),
+            guessing_tensors: guessing(checkpoint, source),
             stop_ids: stop_ids(checkpoint, &source.config)?,
             packings,
         })
@@ -118,6 +121,13 @@ impl Info {
         let names: Vec<&str> = self.packings.iter().map(|p| p.packing.as_str()).collect();
         format!("{:.2} bits a weight: {}", self.bits_per_weight(), names.join(", "))
     }
+}
+
+/// How many tensors guess further tokens.
+fn guessing(checkpoint: &Checkpoint, source: &Source) -> usize {
+    let mapped = checkpoint.tensors().map(|tensor| tensor.name.as_str());
+    let all = mapped.chain(checkpoint.left_out().iter().map(String::as_str));
+    all.filter(|tensor| source.names.guesses(tensor)).count()
 }
 
 fn packings(weights: &Weights) -> Vec<PackingUse> {

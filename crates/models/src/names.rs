@@ -22,6 +22,9 @@ const TOWERS: [(&str, Capability); 10] = [
 const GGUF_TOWERS: [(&str, Capability); 3] =
     [("v.", Capability::ImageIn), ("mm.", Capability::ImageIn), ("a.", Capability::AudioIn)];
 
+/// What tensors begin with that guess further tokens, wherever the text model is.
+const GUESSING: [&str; 3] = ["mtp.", "model.mtp.", "language_model.mtp."];
+
 /// The capability that a tensor of this name serves, and nothing else; `None` for the language model's.
 pub(crate) fn serves(tensor: &str) -> Option<Capability> {
     let all = TOWERS.iter().chain(&GGUF_TOWERS);
@@ -99,11 +102,21 @@ impl Names {
         }
     }
 
+    /// Whether a tensor of the file is part of what guesses further tokens (multi-token prediction). The model's own
+    /// answer does not need it.
+    pub(crate) fn guesses(&self, tensor: &str) -> bool {
+        match self {
+            Self::Gguf(names) => names.guesses(tensor),
+            _ => GUESSING.iter().any(|prefix| tensor.starts_with(prefix)),
+        }
+    }
+
     /// Whether a tensor of the file may go unused: what the configuration already says (rotary
     /// frequencies), a copy of the tied embedding, layers that guess further tokens (which the model's own answer
     /// does not need), and the other half of a multimodal model.
     pub(crate) fn ignores(&self, tensor: &str, tied: bool) -> bool {
         match self {
+            _ if self.guesses(tensor) => true,
             Self::Gguf(_) if GGUF_TOWERS.iter().any(|(prefix, _)| tensor.starts_with(prefix)) => {
                 true
             }
@@ -111,7 +124,6 @@ impl Names {
                 .iter()
                 .any(|prefix| tensor.starts_with(prefix)),
             _ if tensor.ends_with(".rotary_emb.inv_freq") => true,
-            _ if tensor.starts_with("mtp.") => true,
             _ if tied && tensor.starts_with(self.stored("lm_head.").as_str()) => true,
             Self::Nested { .. } => TOWERS.iter().any(|(prefix, _)| tensor.starts_with(prefix)),
             Self::Plain(_) => false,

@@ -33,7 +33,7 @@ impl Source {
                 Some(text) => (inherit(checkpoint.config(), text)?, Names::nested(checkpoint)),
                 None => {
                     let config = checkpoint.config().clone();
-                    let spelling = families::spelling(&config)?;
+                    let spelling = families::spelling(checkpoint)?;
                     (config, Names::Plain(spelling))
                 }
             },

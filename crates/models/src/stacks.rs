@@ -9,7 +9,15 @@ use tessera_quant::Weight;
 use crate::names::Names;
 
 /// Stacks by what they hold: the mixture, the projection, and whether it is the biases.
-pub(crate) type Stacks = HashMap<(String, &'static str, bool), (Weight, Share)>;
+pub(crate) type Stacks = HashMap<(String, &'static str, bool), Stack>;
+
+/// A stack as it was found.
+pub(crate) struct Stack {
+    pub(crate) weight: Weight,
+    pub(crate) share: Share,
+    /// [`Place::turned`].
+    pub(crate) turned: bool,
+}
 
 /// One of an expert's tensors, by its name in the graph: `{block}.experts.{index}.{projection}.{kind}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +66,8 @@ pub(crate) struct Place {
     /// Its name in the file.
     pub(crate) tensor: String,
     pub(crate) share: Share,
+    /// Whether a matrix of it has a row for each input, and what are rows elsewhere are columns.
+    pub(crate) turned: bool,
     /// Name of its scales, where it is in blocks of mxfp4.
     pub(crate) block_scales: Option<String>,
 }
@@ -95,6 +105,10 @@ impl<'a> Member<'a> {
             Projection::Down => (Share::All, Share::All),
             _ => (Share::Half(second), Share::Turn(second)),
         };
+        // What has biases beside its stacks is gpt-oss, which multiplies from the right.
+        let has = |name: &str| checkpoint.tensor(&names.stored(name)).is_some();
+        let turned = has(&format!("{block}.experts.{fused}_bias"));
+        let fused_share = if turned { turn } else { half };
         let granite = if projection == Projection::Down { "output_linear" } else { "input_linear" };
         let nemotron = if projection == Projection::Down { "fc2" } else { "fc1" };
         let ways = [
@@ -102,8 +116,8 @@ impl<'a> Member<'a> {
             (format!("{block}.switch_mlp.{name}.{kind}"), Share::All),
             (format!("{block}.experts.{name}.{kind}"), Share::All),
             (format!("{block}.switch_mlp.{nemotron}.{kind}"), Share::All),
-            // transformers: an expert's rows of gate, then those of up
-            (format!("{block}.experts.{fused}"), half),
+            // transformers: an expert's rows of gate, then those of up; of gpt-oss columns in turn
+            (format!("{block}.experts.{fused}"), fused_share),
             (format!("{block}.switch_mlp.{fused}.{kind}"), half),
             (format!("{block}.{granite}.{kind}"), half),
             // gpt-oss
@@ -114,15 +128,16 @@ impl<'a> Member<'a> {
             .into_iter()
             .filter(|(name, _)| is_bias(name) == (kind == "bias"))
             .find_map(|(name, share)| {
+                let turned = turned && name.ends_with(fused) && kind == "weight";
                 let tensor = names.stored(&name);
-                let place = Place { tensor, share, block_scales: None };
-                checkpoint.tensor(&place.tensor).is_some().then_some(place)
+                has(&name).then_some(Place { tensor, share, turned, block_scales: None })
             });
         found.or_else(|| {
             let tensor = |kind: &str| names.stored(&format!("{block}.experts.{fused}_{kind}"));
             let place = Place {
                 tensor: tensor("blocks"),
                 share: turn,
+                turned: false,
                 block_scales: Some(tensor("scales")),
             };
             (kind == "weight" && checkpoint.tensor(&place.tensor).is_some()).then_some(place)

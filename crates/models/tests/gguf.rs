@@ -35,6 +35,25 @@ fn logits_are_the_same() {
     }
 }
 
+/// What guesses further tokens lies in blocks behind the model's. It is passed over and told of; other blocks are not.
+#[test]
+fn further_layers_are_passed_over() {
+    let case = Case::gguf("qwen3_5_gguf/default");
+    let info = case.open(None).unwrap().info;
+    assert_eq!((info.layers, info.guessing_tensors), (3, 12));
+    let plain = Case::new("qwen3_5/default").open(None).unwrap().info;
+    assert_eq!((plain.parameters, plain.guessing_tensors), (info.parameters, 0));
+    // The same file, without the count of what is behind: its blocks are the model's, or too many.
+    let path = case.folder.path().join("model.gguf");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let key = b"qwen35.nextn_predict_layers";
+    let at = bytes.windows(key.len()).position(|window| window == key).unwrap();
+    bytes[at + key.len() - 1] = b'z';
+    std::fs::write(&path, bytes).unwrap();
+    let error = case.open(None).err().unwrap().to_string();
+    assert!(error.contains("blk.3."), "{error}");
+}
+
 #[test]
 fn graphs_differ_only_where_the_format_does() {
     for case in CASES {

@@ -30,6 +30,9 @@ fn fields_are_bounded() {
         ("qwen3_moe/default", json!({ "scoring_func": "sparsemax" })),
         ("mixtral/default", json!({ "scoring_func": "sigmoid" })),
         ("mixtral/default", json!({ "num_local_experts": 1e9 })),
+        ("phimoe/default", json!({ "num_experts_per_tok": 3 })),
+        ("phimoe/default", json!({ "router_jitter_noise": -0.1 })),
+        ("phimoe/default", json!({ "rope_scaling": { "type": "linear", "factor": 2.0 } })),
         ("gpt_oss/default", json!({ "hidden_act": "gelu" })),
         ("gpt_oss/default", json!({ "swiglu_limit": 0.0 })),
         ("gpt_oss/default", json!({ "swiglu_alpha": -1.0 })),
@@ -122,12 +125,16 @@ fn blocks_of_another_shape_are_refused() {
 /// What guesses further tokens is passed over; what merely looks like it is not.
 #[test]
 fn further_heads_are_passed_over() {
-    let with = |name: &'static str| {
+    let with = |name: &str| {
         Case::new("qwen3_next/default").with_tensors(|tensors| {
             tensors.push(Tensor { name: name.into(), ..tensors[0].clone() });
         })
     };
-    with("mtp.layers.0.mlp.experts.0.up_proj.weight").open(None).unwrap();
+    for prefix in ["mtp.", "model.mtp.", "language_model.mtp."] {
+        let name = format!("{prefix}layers.0.mlp.experts.0.up_proj.weight");
+        let info = with(&name).open(None).unwrap().info;
+        assert_eq!((info.guessing_tensors, info.layers), (1, 3), "{name}");
+    }
     let error = refused(with("model.layers.0.mtp.weight"), json!({}));
     assert!(matches!(error, Error::UnusedTensors { count: 1, .. }), "{error}");
 }
@@ -229,4 +236,37 @@ fn thousands_of_experts_bind() {
         println!("stacked: {stacked}: {:?}", start.elapsed());
         assert!(bound.weights.0.len() > 18_432);
     }
+}
+
+/// gpt-oss in plain floats has a row an input, which is told from a row an output by the biases beside it: nothing is
+/// copied, and a stack that lies the other way is refused where its shape shows it.
+#[test]
+fn stacks_with_a_row_an_input_are_read_in_place() {
+    let name = "model.layers.1.mlp.experts.gate_up_proj";
+    let case = Case::new("gpt_oss_dense/default");
+    let model = case.open(None).unwrap();
+    let find = |name: &str| {
+        let index = model.graph.weights.iter().position(|w| w.name == name).unwrap();
+        &model.weights.0[index]
+    };
+    let [gate, up] = ["gate", "up"]
+        .map(|part| find(&format!("model.layers.1.mlp.experts.2.{part}_proj.weight")));
+    assert_eq!(gate.codes.as_ptr(), up.codes.as_ptr());
+    let stored = {
+        let path = case.folder.path().join("model.safetensors");
+        let file = tessera_formats::safetensors::File::open(&path).unwrap();
+        let tensor = file.tensors.into_iter().find(|t| t.name == name).unwrap();
+        tessera_quant::Weight::from_tensor(&tensor).unwrap()
+    };
+    let (mut row, mut input) = (vec![0.0; 64], vec![0.0; 128]);
+    stored.decode_row(2 * 64 + 5, &mut input);
+    for (weight, column) in [(gate, 2 * 7), (up, 2 * 7 + 1)] {
+        weight.decode_row(7, &mut row);
+        assert_eq!(row[5], input[column]);
+    }
+    let turned = case.with_tensors(|tensors| {
+        tensors.iter_mut().find(|t| t.name == name).unwrap().shape = vec![3, 128, 64];
+    });
+    let error = refused(turned, json!({}));
+    assert!(matches!(&error, Error::Shape { tensor, .. } if tensor == name), "{error}");
 }

@@ -117,6 +117,12 @@ pub enum Error {
         /// Slices must be multiples of this: 1, or the rows of a head where rows are paired.
         unit: usize,
     },
+    /// A transpose of what is not plain floats, row after row.
+    #[error("a matrix of {packing:?} cannot be transposed: its blocks lie along its rows")]
+    Turned {
+        /// Its packing.
+        packing: Packing,
+    },
     /// Values to encode that do not fill the matrix or do not fit the packing.
     #[error("{values} values cannot be encoded as {rows} x {cols} of {packing:?}")]
     Encode {

@@ -58,3 +58,58 @@ fn slices_outside_are_refused() {
         assert!(matches!(paired.slice_rows(start, len), Err(Error::Slice { unit: 6, .. })));
     }
 }
+
+/// Rows of a transpose are columns of what is stored, in every type of float, every one or some of them.
+#[test]
+fn turned_rows_are_columns() {
+    for float in [Float::F32, Float::F16, Float::BF16] {
+        let whole = encode(Packing::Dense(float), 5, 12, &values(5, 12, 3)).unwrap();
+        let stored = decode(&whole);
+        for (first, stride, rows) in [(0, 1, 12), (1, 2, 6), (3, 4, 3), (11, 7, 1)] {
+            let turned = whole.turned(first, stride, rows).unwrap();
+            assert_eq!((turned.rows, turned.cols), (rows, 5));
+            assert_eq!(turned.bytes(), rows * 5 * whole.bytes() / 60);
+            let column = |row: usize| (0..5).map(move |i| i * 12 + first + row * stride);
+            let expected: Vec<f32> = (0..rows).flat_map(column).map(|at| stored[at]).collect();
+            assert_eq!(decode(&turned), expected, "{float:?}, {stride} apart from {first}");
+            turned.check_finite("w").unwrap();
+        }
+        // A part of what is stored, as experts have of a stack.
+        let part = whole.slice_rows(2, 3).unwrap().turned(1, 2, 6).unwrap();
+        assert_eq!(decode(&part)[..3], [2, 3, 4].map(|row| stored[row * 12 + 1]));
+    }
+}
+
+#[test]
+fn what_cannot_be_turned_is_refused() {
+    let whole = encode(Packing::Dense(Float::F32), 3, 4, &values(3, 4, 3)).unwrap();
+    for (first, stride, rows) in [
+        (0, 1, 0),
+        (0, 1, 5),
+        (1, 1, 4),
+        (1, 2, 3),
+        (0, 0, 2),
+        (usize::MAX, 1, 2),
+        (1, usize::MAX, 2),
+    ] {
+        let error = whole.turned(first, stride, rows).unwrap_err();
+        assert!(matches!(error, Error::Slice { rows: 4, .. }), "{error}");
+    }
+    let turned = whole.turned(0, 1, 4).unwrap();
+    assert!(turned.slice_rows(0, 1).is_err() && turned.stripes(0, 1, 1, 1).is_err());
+    assert!(matches!(turned.turned(0, 1, 1), Err(Error::Turned { .. })));
+    for packing in packings() {
+        let cols = packing.block().max(32);
+        let packed = encode(packing, 2, cols, &values(2, cols, 5)).unwrap();
+        let refused = matches!(packed.turned(0, 1, 1), Err(Error::Turned { .. }));
+        assert_eq!(refused, !matches!(packing, Packing::Dense(_)), "{packing:?}");
+    }
+    // Columns that are not asked for may hold anything.
+    let mut stored = decode(&whole);
+    stored[5] = f32::NAN;
+    let bytes: Vec<u8> = stored.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let whole = Weight { codes: bytes.into(), ..whole };
+    whole.turned(0, 2, 2).unwrap().check_finite("w").unwrap();
+    let error = whole.turned(0, 1, 4).unwrap().check_finite("w").unwrap_err();
+    assert!(matches!(error, Error::NotFinite { row: 1, .. }), "{error}");
+}

@@ -4,6 +4,7 @@ mod bench;
 mod generation;
 mod load;
 mod tools;
+mod tune;
 pub mod values;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use tools::{
     CompletionsArgs, DetokenizeArgs, InspectArgs, ListArgs, PerplexityArgs, PullArgs, RmArgs,
     ShowArgs, Specials, TokenizeArgs,
 };
+pub use tune::TuneArgs;
 
 use crate::style::Color;
 
@@ -85,6 +87,8 @@ pub enum Command {
     Detokenize(DetokenizeArgs),
     /// Measure the speed of prefill and decode
     Bench(BenchArgs),
+    /// Find the fastest kernels for a model on a GPU
+    Tune(TuneArgs),
     /// Measure how well a model predicts a text
     Perplexity(PerplexityArgs),
     /// Check this machine

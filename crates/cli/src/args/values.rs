@@ -45,6 +45,13 @@ pub fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Rows that kernels can be tuned for.
+pub fn tuned_rows(text: &str) -> Result<u32, String> {
+    let known = tessera_gpu::tune::ROWS;
+    let rows = text.trim().parse().ok().filter(|rows| known.contains(rows));
+    rows.ok_or_else(|| format!("must be of {}", known.map(|rows| rows.to_string()).join(", ")))
+}
+
 /// A size in bytes, with a unit: `800M`, `4GiB`, `1.5g`.
 pub fn size(text: &str) -> Result<u64, String> {
     let error = || "must be a size such as 800M or 4G".to_owned();

@@ -12,6 +12,7 @@ pub mod rm;
 pub mod run;
 pub mod show;
 pub mod tokenize;
+pub mod tune;
 
 use crate::context::DEFAULT_MODEL;
 

@@ -14,7 +14,7 @@
 
 use std::ops::Range;
 
-use tessera_graph::{CHUNK, DeltaDecl};
+use tessera_graph::{CHUNK, DeltaDecl, HeadOrder};
 
 use super::{
     ahead::fetch_ahead,
@@ -38,6 +38,7 @@ pub(crate) struct Delta {
     pub eps: f32,
     pub heads: usize,
     pub key_heads: usize,
+    pub order: HeadOrder,
     pub key_dim: usize,
     pub value_dim: usize,
 }
@@ -59,7 +60,7 @@ pub(crate) fn scratch_len(decl: &DeltaDecl) -> usize {
     CHUNK * (4 * CHUNK + 3 * decl.key_dim + decl.value_dim.next_multiple_of(LANES))
 }
 
-/// Some heads of one key over a stretch.
+/// Some heads of one key over a stretch. Heads are counted key by key, however they lie.
 pub(crate) struct Correcting<'a> {
     pub delta: &'a Delta,
     pub stretch: Stretch,
@@ -101,7 +102,8 @@ impl Kernel for Correcting<'_> {
                 Lower { a: self.k, b, n, out: memory.kk, rows: CHUNK }.run::<S>();
                 Lower { a: self.q, b, n, out: memory.qk, rows: CHUNK }.run::<S>();
             }
-            for head in self.heads.clone() {
+            for index in self.heads.clone() {
+                let head = delta.order.value_head(index, delta.heads, delta.key_heads);
                 let head = Head::new::<S>(&self, head);
                 if whole {
                     memory.head::<S>(&head);

@@ -33,9 +33,18 @@ impl Kernel for Route<'_> {
     #[inline(always)]
     unsafe fn run<S: Isa>(self) {
         let Self { op, bias, logits, experts, out, scores, keys } = self;
+        if let Scoring::OneByOne { reach } = op.scoring {
+            // SAFETY: `logits` has `experts` elements, `out` has `2 * k`.
+            return unsafe {
+                let logits = std::slice::from_raw_parts(logits, experts);
+                one_by_one(op, reach, logits, keys, std::slice::from_raw_parts_mut(out, 2 * op.k));
+            };
+        }
         // SAFETY: all vectors have `experts` elements, `scores` whole vectors of them.
         let (scores, logits, bias) = unsafe {
             match op.scoring {
+                // which went its own way
+                Scoring::OneByOne { .. } => {}
                 Scoring::Softmax => softmax::<S>(logits, experts, scores),
                 Scoring::Sigmoid => {
                     for i in (0..experts).step_by(LANES) {
@@ -59,6 +68,23 @@ impl Kernel for Route<'_> {
                 out.add(op.k + i).write(scores[e] / divisor * op.scale);
             }
         }
+    }
+}
+
+/// Ids and weights of a row; see [`Scoring::OneByOne`].
+fn one_by_one(op: &Router, reach: f32, logits: &[f32], keys: &mut [u64], out: &mut [f32]) {
+    let keys = &mut keys[..logits.len()];
+    keys.iter_mut().enumerate().for_each(|(e, to)| *to = key(logits[e], e));
+    let chosen = greatest(keys, op.k);
+    let (ids, weights) = out.split_at_mut(op.k);
+    for ((&best, to), weight) in chosen.iter().zip(ids).zip(weights) {
+        let top = logits[id(best)];
+        let far = |x: f32| (top - x) / x.abs().max(top) > reach;
+        // those before it have greater keys
+        let near = logits.iter().enumerate().filter(|&(e, &x)| key(x, e) <= best && !far(x));
+        let sum: f64 = near.map(|(_, x)| f64::from((x - top).exp())).sum();
+        *weight = (f64::from(op.scale) / sum) as f32;
+        *to = id(best) as f32;
     }
 }
 

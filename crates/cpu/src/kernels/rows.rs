@@ -54,6 +54,52 @@ impl Kernel for Norm {
     }
 }
 
+/// `out = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * weight + bias`.
+#[derive(Clone, Copy)]
+pub(crate) struct LayerNorm {
+    pub x: *const f32,
+    pub out: *mut f32,
+    /// `[len]`.
+    pub weight: *const f32,
+    /// `[len]`.
+    pub bias: *const f32,
+    pub eps: f32,
+    /// Elements of the row.
+    pub len: usize,
+}
+
+impl Kernel for LayerNorm {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self) {
+        let Self { x, out, weight, bias, eps, len } = self;
+        // SAFETY: the row, the weight and the bias have `len` elements.
+        unsafe {
+            let mut sum = S::splat(0.0);
+            for i in (0..len).step_by(LANES) {
+                sum = S::add(sum, load_some::<S>(x.add(i), LANES.min(len - i)));
+            }
+            let mean = S::splat(S::sum(sum) / len as f32);
+            let mut squares = S::splat(0.0);
+            for i in (0..len).step_by(LANES) {
+                let n = LANES.min(len - i);
+                // what is not there is as far from the mean as zero is, and does not count
+                let v = S::keep(S::sub(load_some::<S>(x.add(i), n), mean), 0, n, 0.0);
+                squares = S::fma(v, v, squares);
+            }
+            let inverse = S::splat(1.0 / (S::sum(squares) / len as f32 + eps).sqrt());
+            for i in (0..len).step_by(LANES) {
+                let n = LANES.min(len - i);
+                let v = S::mul(S::sub(load_some::<S>(x.add(i), n), mean), inverse);
+                let bias = load_some::<S>(bias.add(i), n);
+                let v = S::fma(v, load_some::<S>(weight.add(i), n), bias);
+                store_some::<S>(out.add(i), v, n);
+            }
+        }
+    }
+}
+
 /// Prepares one row of activations for the products that read it.
 pub(crate) struct Prepare {
     pub x: *const f32,

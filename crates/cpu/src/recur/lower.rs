@@ -75,6 +75,7 @@ impl Lower<'_> {
                     eps: op.eps,
                     heads,
                     key_heads: op.key_heads,
+                    order: op.order,
                     key_dim,
                     value_dim,
                 };

@@ -1,8 +1,8 @@
 //! Small random models with recurrent layers.
 
 use tessera_graph::{
-    Activation, Attend, Batch, Builder, Conv, Decay, Delta, Executable, Graph, RmsNorm, Save, Scan,
-    StateId, ValueId, WeightId, Weights, testing::Storage,
+    Activation, Attend, Batch, Builder, Conv, Decay, Delta, Executable, Graph, HeadOrder, RmsNorm,
+    Save, Scan, StateId, ValueId, WeightId, Weights, testing::Storage,
 };
 use tessera_quant::{Float, Packing, encode::encode};
 
@@ -21,6 +21,7 @@ pub enum Layer {
     Delta {
         heads: usize,
         key_heads: usize,
+        order: HeadOrder,
         key_dim: usize,
         value_dim: usize,
         log: bool,
@@ -127,14 +128,14 @@ impl Maker {
                 let op = Scan { state, groups, decay, dt_bias, skip, dt_limit: (0.01, 1.5) };
                 self.b.scan(x, dt, b, c, op).unwrap()
             }
-            Layer::Delta { heads, key_heads, key_dim, value_dim, log } => {
+            Layer::Delta { heads, key_heads, order, key_dim, value_dim, log } => {
                 let q = self.convolved(h, key_heads * key_dim, kernel);
                 let k = self.convolved(h, key_heads * key_dim, kernel);
                 let v = self.convolved(h, heads * value_dim, kernel);
                 let (a, b) = (self.linear(h, heads), self.linear(h, heads));
                 let state = self.b.delta_state(heads, key_dim, value_dim).unwrap();
                 let (decay, dt_bias) = (self.decay(log, heads), self.vector("step", heads));
-                let op = Delta { state, key_heads, decay, dt_bias, eps: 1e-6 };
+                let op = Delta { state, key_heads, order, decay, dt_bias, eps: 1e-6 };
                 self.b.delta([q, k, v, a, b], op).unwrap()
             }
         }

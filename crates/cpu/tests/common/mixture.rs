@@ -1,8 +1,8 @@
 //! Small graphs with a mixture of experts.
 
 use tessera_graph::{
-    Activation, Attend, Builder, Expert, ExpertUnit, Experts, Graph, Part, RmsNorm, RouteGroups,
-    Router, Scoring, WeightDecl, Weights,
+    Activation, Attend, Builder, Expert, ExpertUnit, Experts, Graph, LayerNorm, Part, RmsNorm,
+    RouteGroups, Router, Scoring, WeightDecl, Weights,
 };
 use tessera_quant::{Float, Packing};
 
@@ -22,6 +22,8 @@ pub struct Mix {
     pub groups: Option<RouteGroups>,
     /// A bias for the choice.
     pub choice_bias: bool,
+    /// A norm about the mean before the mixture, not a root-mean-square one.
+    pub about_mean: bool,
     pub vocab: usize,
     /// Attention before the mixture, and another mixture after it, on the wanted rows alone.
     pub deep: bool,
@@ -39,6 +41,7 @@ impl Default for Mix {
             scoring: Scoring::Softmax,
             groups: None,
             choice_bias: false,
+            about_mean: false,
             vocab: 70,
             deep: false,
         }
@@ -98,7 +101,12 @@ impl Mix {
         x: tessera_graph::ValueId,
     ) -> tessera_graph::ValueId {
         let weight = b.vector(format!("{name}.norm"), self.hidden).unwrap();
-        let h = b.rms_norm(x, RmsNorm { weight, eps: 1e-5, offset: 0.0, heads: 1 }).unwrap();
+        let h = if self.about_mean {
+            let bias = b.vector(format!("{name}.centre"), self.hidden).unwrap();
+            b.layer_norm(x, LayerNorm { weight, bias, eps: 1e-5 }).unwrap()
+        } else {
+            b.rms_norm(x, RmsNorm { weight, eps: 1e-5, offset: 0.0, heads: 1 }).unwrap()
+        };
         let w = b.matrix(format!("{name}.router"), self.experts, self.hidden).unwrap();
         let logits = b.linear(h, w, None).unwrap();
         let bias = self
@@ -109,7 +117,7 @@ impl Mix {
             scoring: self.scoring,
             bias,
             groups: self.groups,
-            normalise: true,
+            normalise: !matches!(self.scoring, Scoring::OneByOne { .. }),
             scale: 1.5,
         };
         let routes = b.route(logits, router).unwrap();

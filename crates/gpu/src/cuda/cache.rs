@@ -10,6 +10,8 @@ use std::{
     time::SystemTime,
 };
 
+use crate::caches::user_folder;
+
 /// First bytes of an entry; the last is the format's version.
 const MAGIC: &[u8; 16] = b"tessera kernel 1";
 
@@ -62,15 +64,7 @@ impl Cache {
     /// The user's: `tessera/kernels` in `XDG_CACHE_HOME`, else in `.cache` of the home folder, else in Windows' folder of
     /// applications' data; none if there is no such folder.
     pub fn of_user(most: u64) -> Option<Self> {
-        Self::of_variables(most, |name| {
-            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-        })
-    }
-
-    fn of_variables(most: u64, get: impl Fn(&str) -> Option<PathBuf>) -> Option<Self> {
-        let home = || Some(get("HOME")?.join(".cache"));
-        let folder = get("XDG_CACHE_HOME").or_else(home).or_else(|| get("LOCALAPPDATA"))?;
-        Some(Self::new(folder.join("tessera/kernels"), most))
+        Some(Self::new(user_folder()?.join("kernels"), most))
     }
 
     fn path(&self, key: Digest) -> PathBuf {
@@ -238,19 +232,5 @@ mod tests {
         cache.put(key, NEW, b"image");
         cache.trim();
         assert_eq!(cache.get(key, None), None);
-    }
-
-    #[test]
-    fn follows_the_conventions_for_caches() {
-        let of = |pairs: &[(&str, &str)]| {
-            let get = |name: &str| {
-                pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
-            };
-            Cache::of_variables(1, get).map(|cache| cache.folder)
-        };
-        let home = ("HOME", "/home");
-        assert_eq!(of(&[home]), Some("/home/.cache/tessera/kernels".into()));
-        assert_eq!(of(&[home, ("XDG_CACHE_HOME", "/c")]), Some("/c/tessera/kernels".into()));
-        assert_eq!(of(&[]), None);
     }
 }

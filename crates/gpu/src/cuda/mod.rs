@@ -23,7 +23,7 @@ pub use pipeline::Pipeline;
 pub use replay::Replays;
 pub use step::{Commands, Pending};
 
-use crate::device::{Bound, Device, DeviceError};
+use crate::device::{Bound, Device, DeviceError, Launch, in_turn, median};
 use compile::Compiler;
 use driver::{Context, Module, Pinned, Stream};
 use replay::Graphs;
@@ -152,6 +152,29 @@ impl Device for Cuda {
 
     fn name(&self) -> &'static str {
         "cuda"
+    }
+
+    fn identity(&self) -> String {
+        let ((major, minor), driver) = (self.capability, self.context().driver());
+        let (version, part) = (driver / 1000, driver % 1000 / 10);
+        format!("{}, sm_{major}{minor}, CUDA {version}.{part}", self.name)
+    }
+
+    /// By the device's own clock.
+    fn time(
+        &mut self,
+        kernel: &Pipeline,
+        launches: &[Launch<'_, Memory>],
+    ) -> Result<f64, DeviceError> {
+        let pass = || {
+            let commands = in_turn(self, kernel, launches)?;
+            let begun = self.mark()?;
+            let pending = self.start(commands)?;
+            let ended = self.mark()?;
+            self.finish(&pending, &mut Vec::new())?;
+            Ok(f64::from(ended.since(&begun)?) / 1e3)
+        };
+        Ok(median(pass)? / launches.len().max(1) as f64)
     }
 
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Memory, DeviceError> {

@@ -52,7 +52,7 @@ impl Lower<'_> {
         let sinks = op.sinks.map(|sinks| self.vector(sinks));
 
         // long runs by tiles
-        if let Some(kernel) = tile(&self.tuning, self.limits.kv, decl, op) {
+        if let Some(kernel) = tile(self.tuning, self.limits.kv, decl, op) {
             let Tables { blocks, runs, .. } = self.tables;
             let mut bindings = vec![self.value(q), blocks, runs, starts, table, pages];
             bindings.extend(sinks);
@@ -65,7 +65,7 @@ impl Lower<'_> {
                 softcap,
                 mask_words: 0,
             };
-            self.launch(&node.label, rows, kernel, bindings, args)?;
+            self.launch_tuned(&node.label, rows, (0, u32::MAX), kernel, &bindings, args)?;
         }
 
         // the other rows one by one, their contexts divided
@@ -94,7 +94,7 @@ impl Lower<'_> {
             softcap,
             mask_words: 0,
         };
-        self.launch(&node.label, rows, kernel, bindings, args)?;
+        self.launch_tuned(&node.label, rows, (0, u32::MAX), kernel, &bindings, args)?;
 
         let threads = head_dim.div_ceil(4).next_multiple_of(32).max(64);
         let kernel = AttendJoin { head_dim, split: SPLIT, threads, sight, sinks: sinks.is_some() };

@@ -9,7 +9,7 @@ use tessera_kernels::{
         sort::{ExpertSort, ExpertSortArgs},
         sum::{ExpertSum, ExpertSumArgs},
     },
-    route::{Route, RouteArgs},
+    route::{Route, RouteArgs, Scores},
     unit::Unit,
 };
 
@@ -36,10 +36,11 @@ struct Stack {
 impl Lower<'_> {
     pub(super) fn route(&mut self, node: &Node, op: &Router) -> Result<(), BackendError> {
         let (x, y) = (node.inputs[0], node.outputs[0]);
+        let (scores, reach) = Scores::of(op.scoring);
         let kernel = Route {
             experts: self.width(x),
             k: op.k as u32,
-            scoring: op.scoring,
+            scores,
             bias: op.bias.is_some(),
             groups: op.groups,
             normalise: op.normalise,
@@ -52,7 +53,7 @@ impl Lower<'_> {
         }
         bindings.push(self.value(y));
         let (rows, scale) = (self.rows(y), op.scale);
-        let args = move |shape: &Shape| RouteArgs { rows: shape.rows(rows), scale };
+        let args = move |shape: &Shape| RouteArgs { rows: shape.rows(rows), scale, reach };
         self.launch(&node.label, rows, kernel, bindings, args)
     }
 
@@ -128,7 +129,7 @@ impl Lower<'_> {
         let bindings = [vec![x, routes], weights.clone(), vec![between]].concat();
         let few = (0, FEW);
         let args = move |shape: &Shape| first(pairs(shape));
-        self.launch_within(label, rows, few, product, &bindings, args)?;
+        self.launch_tuned(label, rows, few, product, &bindings, args)?;
         let sum = ExpertSum {
             matrix: down.planes.matrix,
             k,
@@ -147,7 +148,7 @@ impl Lower<'_> {
             cols: width,
             step_rows: shape.rows(rows),
         };
-        self.launch_within(label, rows, few, sum, &bindings, args)?;
+        self.launch_tuned(label, rows, few, sum, &bindings, args)?;
 
         // many rows: sorted by expert, then in tiles
         let many = (FEW, u32::MAX);
@@ -160,7 +161,7 @@ impl Lower<'_> {
         let tiled = ExpertProduct { tile: Some(TILE), ..product };
         let bindings = [vec![x, order, tiles], weights, vec![between]].concat();
         let args = move |shape: &Shape| first(items(shape));
-        self.launch_within(label, rows, many, tiled, &bindings, args)?;
+        self.launch_tuned(label, rows, many, tiled, &bindings, args)?;
         let second = ExpertProduct {
             matrix: down.planes.matrix,
             unit: None,
@@ -174,7 +175,7 @@ impl Lower<'_> {
             cols: width,
             ..first(items(shape))
         };
-        self.launch_within(label, rows, many, second, &bindings, args)?;
+        self.launch_tuned(label, rows, many, second, &bindings, args)?;
         let mix = ExpertMix { k, threads: 128 };
         let args = move |shape: &Shape| ExpertMixArgs { width: out, rows: shape.rows(rows) };
         self.launch_within(label, rows, many, mix, &[after, routes, y], args)

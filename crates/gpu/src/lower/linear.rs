@@ -117,7 +117,7 @@ impl Lower<'_> {
                 alpha,
                 limit,
             };
-            self.launch_within(&work.node.label, of, (least, most), kernel, &bindings, args)?;
+            self.launch_tuned(&work.node.label, of, (least, most), kernel, &bindings, args)?;
             least = most;
         }
         Ok(())
@@ -148,7 +148,7 @@ impl Lower<'_> {
                 eps,
                 offset,
             };
-            self.launch_within(label, of, within, kernel, &[input, weight, normed], args)?;
+            self.launch_tuned(label, of, within, kernel, &[input, weight, normed], args)?;
             input = normed;
         }
         let (end, Limits { alpha, limit }) = work.end();
@@ -176,7 +176,7 @@ impl Lower<'_> {
             alpha,
             limit,
         };
-        self.launch_within(label, of, within, kernel, &bindings, args)
+        self.launch_tuned(label, of, within, kernel, &bindings, args)
     }
 
     /// What is bound after a product's input.

@@ -11,7 +11,10 @@ mod sample;
 use tessera_graph::{
     BackendError, Graph, Limits, Node, Op, Rows, StateId, ValueId, WeightId, Weights, plan,
 };
-use tessera_kernels::pointwise;
+use tessera_kernels::{
+    pointwise,
+    tune::{Tunable, allowed},
+};
 use tessera_tile::Record;
 
 pub use sample::Results;
@@ -21,6 +24,7 @@ use crate::{
     draws::{MAX_TOP, Mode},
     stream::{BufferId, Part, Range, Shape, Stream, When},
     tables::{self, Tables},
+    tune::{self, probe::Probe},
     weights,
 };
 
@@ -38,6 +42,8 @@ pub struct Lowered {
     pub logits: Range,
     /// What is read back.
     pub results: Results,
+    /// What could have another geometry, if that is asked for.
+    pub probes: Vec<Probe>,
 }
 
 /// The work of lowering.
@@ -53,7 +59,8 @@ pub(crate) struct Lower<'a> {
     plan: weights::Plan,
     tables: Tables,
     results: Results,
-    tuning: Tuning,
+    tuning: &'a Tuning,
+    probes: Vec<Probe>,
     /// Bytes of values in the arena.
     values: usize,
     /// Bytes of the arena, scratch included.
@@ -98,7 +105,8 @@ pub fn lower(
         stream: Stream::default(),
         plan: weights::Plan::default(),
         tables: Tables::new(graph, limits, tiled),
-        tuning: *tuning,
+        tuning,
+        probes: Vec::new(),
         results: Results::new(limits.outputs, graph.vocab()),
         values: placed.bytes.next_multiple_of(256),
         arena: placed.bytes,
@@ -108,8 +116,8 @@ pub fn lower(
     }
     let logits = graph.logits().ok_or_else(|| unsupported("graph", "it draws no tokens"))?;
     let logits = lower.value(logits);
-    let Lower { stream, plan, tables, arena, results, .. } = lower;
-    Ok(Lowered { stream, weights: plan, tables, arena, logits, results })
+    let Lower { stream, plan, tables, arena, results, probes, .. } = lower;
+    Ok(Lowered { stream, weights: plan, tables, arena, logits, results, probes })
 }
 
 impl Lower<'_> {
@@ -117,6 +125,7 @@ impl Lower<'_> {
         match &node.op {
             Op::Embed { table, scale } => self.embed(node, *table, *scale),
             Op::RmsNorm(norm) => self.rms_norm(node, norm),
+            Op::LayerNorm(norm) => self.layer_norm(node, norm),
             Op::Linear(linear) => self.linear(node, linear),
             Op::RopeTable(spec) => self.rope_table(node, spec),
             Op::Rope { heads } => self.rope(node, *heads),
@@ -210,6 +219,55 @@ impl Lower<'_> {
     ) -> Result<(), BackendError> {
         let part = Part { label: label.to_owned(), rows, within, when: When::Always };
         self.add(part, spec, bindings, args)
+    }
+
+    /// As [`Lower::launch_within`], for a kernel whose geometry may have been chosen, for each section of numbers of rows by
+    /// itself.
+    fn launch_tuned<S: Tunable>(
+        &mut self,
+        label: &str,
+        rows: Rows,
+        within: (u32, u32),
+        spec: S,
+        bindings: &[Range],
+        args: impl Fn(&Shape) -> S::Args + Send + Clone + 'static,
+    ) -> Result<(), BackendError> {
+        let mut sections: Vec<((u32, u32), S)> = Vec::new();
+        for (section, nominal) in tune::sections(within, self.most.rows(rows)) {
+            let sizes = args(&tune::nominal(nominal));
+            let key = tune::Key::new(&spec, &sizes, nominal);
+            if self.tuning.probe && nominal <= within.1 {
+                let place = (label, rows, nominal);
+                tune::probe::add(
+                    &mut self.probes,
+                    &key,
+                    place,
+                    &spec,
+                    bindings,
+                    (&sizes, args.clone()),
+                );
+            }
+            let chosen = self.chosen(&key, spec, &args(&self.most));
+            match sections.last_mut() {
+                Some((last, kernel)) if *kernel == chosen => last.1 = section.1,
+                _ => sections.push((section, chosen)),
+            }
+        }
+        for (section, kernel) in sections {
+            self.launch_within(label, rows, section, kernel, bindings, args.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The candidate that the device's table names, if there is one and nothing speaks against it.
+    fn chosen<S: Tunable>(&self, key: &tune::Key, spec: S, most: &S::Args) -> S {
+        let Some(choice) = self.tuning.choices.get(key) else { return spec };
+        let named = allowed(&spec, most).into_iter().find(|kernel| kernel.name() == choice.kernel);
+        let known = |kernel: &S| {
+            let name = kernel.name();
+            self.stream.programs.iter().any(|program| program.name == name)
+        };
+        named.filter(|kernel| known(kernel) || kernel.record().is_ok()).unwrap_or(spec)
     }
 
     fn add<S: Record + Send>(

@@ -1,6 +1,6 @@
 //! Operations that remember a state of fixed size.
 
-use tessera_graph::{BackendError, Conv, Decay, Delta, Node, Scan, StateDecl};
+use tessera_graph::{BackendError, Conv, Decay, Delta, HeadOrder, Node, Scan, StateDecl};
 use tessera_kernels::{
     chunks::{
         CHUNK, FACTORS,
@@ -101,7 +101,7 @@ impl Lower<'_> {
         let mut bindings = vec![runs, saves, x, dt, b, c, decay, dt_bias];
         bindings.extend(skip);
         let few = [&bindings[..], &[states, y]].concat();
-        self.launch_within(label, rows, (0, FEW), kernel, &few, args)?;
+        self.launch_tuned(label, rows, (0, FEW), kernel, &few, args)?;
 
         let many = (FEW, u32::MAX);
         let most = chunks(&self.most) as usize;
@@ -130,7 +130,7 @@ impl Lower<'_> {
         self.launch_within(label, rows, many, ScanCarry { log_decay }, &bound, carry)?;
         let kernel = scan::Scan { chunked: true, ..kernel };
         bindings.extend([factors, carried, states, y]);
-        self.launch_within(label, rows, many, kernel, &bindings, args)?;
+        self.launch_tuned(label, rows, many, kernel, &bindings, args)?;
         let mut bound = vec![table, factors, products, c, carried, x];
         bound.extend(skip);
         bound.push(y);
@@ -161,7 +161,7 @@ impl Lower<'_> {
         let (decay, log_decay) = self.decay(op.decay);
         let dt_bias = self.vector(op.dt_bias);
         let (runs, saves) = (self.tables.runs, self.tables.saves);
-        let interleaved = false;
+        let interleaved = op.order == HeadOrder::Tiled;
         let kernel = delta::Delta {
             key_dim,
             log_decay,
@@ -173,7 +173,7 @@ impl Lower<'_> {
             move |shape: &Shape| DeltaArgs { heads, key_heads, value_dim, runs: shape.runs, eps };
         let bindings = vec![runs, saves, q, k, v, a, b, decay, dt_bias];
         let few = [&bindings[..], &[states, y]].concat();
-        self.launch_within(label, rows, (0, FEW), kernel, &few, args)?;
+        self.launch_tuned(label, rows, (0, FEW), kernel, &few, args)?;
 
         let many = (FEW, u32::MAX);
         let most = chunks(&self.most) as usize;
@@ -211,7 +211,7 @@ impl Lower<'_> {
         self.launch_within(label, rows, many, solver, &bound, solve)?;
         let kernel = delta::Delta { chunked: true, ..kernel };
         let bound = [&bindings[..], &[factors, readers, corrections, before, states, y]].concat();
-        self.launch_within(label, rows, many, kernel, &bound, args)?;
+        self.launch_tuned(label, rows, many, kernel, &bound, args)?;
         let read = move |shape: &Shape| ChunkReadArgs {
             heads,
             groups: key_heads,

@@ -1,7 +1,7 @@
 //! Operations on rows: norms, rotations, selection.
 
-use tessera_graph::{BackendError, Node, RmsNorm, RopeSpec};
-use tessera_kernels::{rms_norm, rope, select};
+use tessera_graph::{BackendError, LayerNorm, Node, RmsNorm, RopeSpec};
+use tessera_kernels::{layer_norm, rms_norm, rope, select};
 
 use super::Lower;
 use crate::stream::Shape;
@@ -30,6 +30,17 @@ impl Lower<'_> {
             eps,
             offset,
         };
+        self.launch_tuned(&node.label, rows, (0, u32::MAX), kernel, &bindings, args)
+    }
+
+    pub(super) fn layer_norm(&mut self, node: &Node, norm: &LayerNorm) -> Result<(), BackendError> {
+        let (x, y) = (node.inputs[0], node.outputs[0]);
+        let (rows, width, eps) = (self.rows(y), self.width(x), norm.eps);
+        let (weight, bias) = (self.vector(norm.weight), self.vector(norm.bias));
+        let kernel = layer_norm::LayerNorm { threads: threads_of_norm(width) };
+        let bindings = vec![self.value(x), weight, bias, self.value(y)];
+        let args =
+            move |shape: &Shape| layer_norm::LayerNormArgs { width, rows: shape.rows(rows), eps };
         self.launch(&node.label, rows, kernel, bindings, args)
     }
 

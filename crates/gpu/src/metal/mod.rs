@@ -34,7 +34,7 @@ use objc2::{
     runtime::ProtocolObject,
 };
 use objc2_foundation::{
-    NSError, NSFileManager, NSSearchPathDirectory, NSSearchPathDomainMask, NSString,
+    NSError, NSFileManager, NSProcessInfo, NSSearchPathDirectory, NSSearchPathDomainMask, NSString,
 };
 use objc2_metal::{
     MTLCommandQueue, MTLCreateSystemDefaultDevice, MTLDevice, MTLGPUFamily, MTLResourceOptions,
@@ -143,6 +143,13 @@ impl Device for Metal {
 
     fn name(&self) -> &'static str {
         "metal"
+    }
+
+    fn identity(&self) -> String {
+        autoreleasepool(|_| {
+            let system = NSProcessInfo::processInfo().operatingSystemVersionString();
+            format!("{}, {system}", self.device.name())
+        })
     }
 
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Buffer, DeviceError> {

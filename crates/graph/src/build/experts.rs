@@ -1,7 +1,7 @@
 //! Mixtures of experts.
 
 use super::{Builder, Result};
-use crate::{ExpertUnit, Experts, Op, Part, RouteGroups, Router, ValueId};
+use crate::{ExpertUnit, Experts, Op, Part, RouteGroups, Router, Scoring, ValueId};
 
 /// Ids of experts are kept as floats, which are exact up to here.
 const MOST_EXPERTS: usize = 1 << 24;
@@ -12,6 +12,10 @@ impl Builder {
         let (rows, experts) = self.dims(logits);
         if op.k == 0 || op.k > experts || experts > MOST_EXPERTS {
             return self.error(format!("{} of {experts} experts for a row", op.k));
+        }
+        let plain = op.bias.is_none() && op.groups.is_none() && !op.normalise;
+        if matches!(op.scoring, Scoring::OneByOne { .. }) && !plain {
+            return self.error("experts one by one with a bias, groups or `normalise`".into());
         }
         if let Some(RouteGroups { count, kept }) = op.groups {
             let size = experts.checked_div(count).unwrap_or(0);

@@ -35,6 +35,7 @@ fn row_wise(op: &Op) -> bool {
     matches!(
         op,
         Op::RmsNorm(_)
+            | Op::LayerNorm(_)
             | Op::Linear(_)
             | Op::Route(_)
             | Op::Experts(_)

@@ -3,7 +3,7 @@
 use tessera_quant::Weight;
 
 use super::{Matrix, pointwise};
-use crate::{Batch, Epilogue, Linear, Part, RmsNorm, Weights};
+use crate::{Batch, Epilogue, LayerNorm, Linear, Part, RmsNorm, Weights};
 
 /// Sum of products, accumulated in f64.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
@@ -37,6 +37,21 @@ pub(super) fn rms_norm(norm: &RmsNorm, weights: &Weights, x: &Matrix) -> Matrix 
         let factor = 1.0 / (mean + f64::from(norm.eps)).sqrt();
         for (x, w) in group.iter_mut().zip(weight) {
             *x = (f64::from(*x) * factor * f64::from(w + norm.offset)) as f32;
+        }
+    }
+    out
+}
+
+pub(super) fn layer_norm(norm: &LayerNorm, weights: &Weights, x: &Matrix) -> Matrix {
+    let (weight, bias) = (vector(&weights[norm.weight]), vector(&weights[norm.bias]));
+    let mut out = x.clone();
+    for row in out.data.chunks_exact_mut(x.width) {
+        let len = row.len() as f64;
+        let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / len;
+        let variance = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / len;
+        let factor = 1.0 / (variance + f64::from(norm.eps)).sqrt();
+        for ((x, w), b) in row.iter_mut().zip(&weight).zip(&bias) {
+            *x = ((f64::from(*x) - mean) * factor * f64::from(*w) + f64::from(*b)) as f32;
         }
     }
     out

@@ -8,6 +8,10 @@ pub(super) fn route(op: &Router, weights: &Weights, logits: &Matrix) -> Matrix {
     let bias = op.bias.map(|id| dense::vector(&weights[id]));
     let mut out = Matrix::zeros(logits.rows(), 2 * op.k);
     for row in 0..logits.rows() {
+        if let Scoring::OneByOne { reach } = op.scoring {
+            one_by_one(op, reach, logits.row(row), out.row_mut(row));
+            continue;
+        }
         let scores = score(op.scoring, logits.row(row));
         let bias = |e: usize| bias.as_ref().map_or(0.0, |bias| f64::from(bias[e]));
         let mut choice: Vec<f64> = scores.iter().enumerate().map(|(e, s)| s + bias(e)).collect();
@@ -26,11 +30,29 @@ pub(super) fn route(op: &Router, weights: &Weights, logits: &Matrix) -> Matrix {
     out
 }
 
+/// Ids and weights of a row; see [`Scoring::OneByOne`].
+fn one_by_one(op: &Router, reach: f32, logits: &[f32], out: &mut [f32]) {
+    // the two zeros are one number
+    let logits: Vec<f64> = logits.iter().map(|&x| f64::from(x) + 0.0).collect();
+    let mut left: Vec<usize> = (0..logits.len()).collect();
+    for i in 0..op.k {
+        let of_left: Vec<f64> = left.iter().map(|&e| logits[e]).collect();
+        let best = left[largest(&of_left, 1)[0]];
+        let top = logits[best];
+        let far = |x: f64| (top - x) / x.abs().max(top) > f64::from(reach);
+        let powers = of_left.iter().filter(|&&x| !far(x)).map(|x| (x - top).exp());
+        out[i] = best as f32;
+        out[op.k + i] = (f64::from(op.scale) / powers.sum::<f64>()) as f32;
+        left.retain(|&e| e != best);
+    }
+}
+
 fn score(scoring: Scoring, logits: &[f32]) -> Vec<f64> {
     let logits = logits.iter().map(|&x| f64::from(x));
     match scoring {
         Scoring::Sigmoid => logits.map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
-        Scoring::Softmax => {
+        // which has no scores but those of the experts left
+        Scoring::Softmax | Scoring::OneByOne { .. } => {
             let max = logits.clone().fold(f64::NEG_INFINITY, f64::max);
             let powers: Vec<f64> = logits.map(|x| (x - max).exp()).collect();
             let sum: f64 = powers.iter().sum();
@@ -115,6 +137,21 @@ mod tests {
     #[test]
     fn ties_go_to_the_lowest() {
         assert_eq!(routed(&router(3), &[1.0; 5])[..3], [0.0, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn one_by_one_the_far_ones_do_not_count() {
+        let scoring = Scoring::OneByOne { reach: 0.5 };
+        let op = Router { scoring, normalise: false, scale: 2.0, ..router(2) };
+        // 3 is a quarter of 4 behind it, 1 three quarters; of those left, 1 is two thirds of 3 behind.
+        let routes = routed(&op, &[1.0, 4.0, 3.0]);
+        let share = 2.0 / (1.0 + (-1f32).exp());
+        assert_eq!((routes[0], routes[1], routes[3]), (1.0, 2.0, 2.0));
+        assert!((routes[2] - share).abs() < 1e-6);
+        // Below zero the distance is a part of the smaller one's magnitude.
+        let routes = routed(&op, &[-1.0, -1.5, -3.0]);
+        let share = 2.0 / (1.0 + (-0.5f32).exp());
+        assert!((routes[2] - share).abs() < 1e-6, "{routes:?}");
     }
 
     #[test]

@@ -166,6 +166,7 @@ impl Interpreter {
                 dense::embed(&self.weights[*table], *scale, &batch.tokens)
             }
             Op::RmsNorm(norm) => dense::rms_norm(norm, &self.weights, inputs[0]),
+            Op::LayerNorm(norm) => dense::layer_norm(norm, &self.weights, inputs[0]),
             Op::Linear(linear) => return Ok(dense::linear(linear, &self.weights, &inputs)),
             Op::RopeTable(spec) => rope::table(spec, batch),
             Op::Rope { heads } => rope::rotate(inputs[0], inputs[1], *heads),

@@ -111,7 +111,7 @@ pub(super) fn delta(
     let mut out = Matrix::zeros(v.rows(), v.width);
     each(op.state, heads * key_dim * value_dim, batch, memory, |state, row| {
         for h in 0..heads {
-            let key_head = h / (heads / op.key_heads) * key_dim;
+            let key_head = op.order.key_head(h, heads, op.key_heads) * key_dim;
             let q = unit(&q.row(row)[key_head..][..key_dim]);
             let k = unit(&k.row(row)[key_head..][..key_dim]);
             let v = &v.row(row)[h * value_dim..][..value_dim];

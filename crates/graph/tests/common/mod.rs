@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use tessera_formats::Bytes;
 use tessera_graph::{
     Activation, Attend, Batch, Builder, Conv, Decay, Delta, Expert, ExpertUnit, Experts, GatedUnit,
-    Graph, KvType, Limits, NO_SLOT, Part, RmsNorm, RopeSpec, Router, Sampled, Save, Scan, Scoring,
-    ValueId, WeightId, Weights,
+    Graph, HeadOrder, KvType, LayerNorm, Limits, NO_SLOT, Part, RmsNorm, RopeSpec, Router, Sampled,
+    Save, Scan, Scoring, ValueId, WeightId, Weights,
     oracle::{Interpreter, Oracle},
     random::uniform,
     testing,
@@ -49,7 +49,7 @@ pub fn weights(graph: &Graph) -> Weights {
 /// Any graph of up to 24 pieces, each of an operation or a few that often stand together.
 pub fn graph() -> impl Strategy<Value = Graph> {
     prop::collection::vec(
-        (0..17u8, any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        (0..18u8, any::<prop::sample::Index>(), any::<prop::sample::Index>()),
         1..24,
     )
     .prop_map(|pieces| {
@@ -138,6 +138,10 @@ impl Grower {
             13 => self.conv(x),
             14 => self.scan(x),
             15 => self.delta(x),
+            16 => {
+                let (weight, bias) = (self.vector(WIDTH), self.vector(WIDTH));
+                self.b.layer_norm(x, LayerNorm { weight, bias, eps: 1e-5 }).unwrap()
+            }
             _ => self.experts(x),
         };
         self.values.push(y);
@@ -192,17 +196,24 @@ impl Grower {
         let state = self.b.delta_state(2, 3, 4).unwrap();
         let [q, k, a, b] = [3, 3, 2, 2].map(|width| self.linear(x, width));
         let (decay, dt_bias) = (Decay::Log(self.vector(2)), self.vector(2));
-        let op = Delta { state, key_heads: 1, decay, dt_bias, eps: 1e-6 };
+        let op =
+            Delta { state, key_heads: 1, order: HeadOrder::Grouped, decay, dt_bias, eps: 1e-6 };
         self.b.delta([q, k, x, a, b], op).unwrap()
     }
 
     fn experts(&mut self, x: ValueId) -> ValueId {
         const COUNT: usize = 4;
         let logits = self.linear(x, COUNT);
-        let bias = Some(self.vector(COUNT));
+        let one_by_one = self.count.is_multiple_of(3);
+        let bias = (!one_by_one).then(|| self.vector(COUNT));
         let gated = self.count.is_multiple_of(2);
-        let scoring = if gated { Scoring::Softmax } else { Scoring::Sigmoid };
-        let router = Router { k: 2, scoring, bias, groups: None, normalise: true, scale: 0.5 };
+        let scoring = match gated {
+            _ if one_by_one => Scoring::OneByOne { reach: 0.5 },
+            true => Scoring::Softmax,
+            false => Scoring::Sigmoid,
+        };
+        let normalise = !one_by_one;
+        let router = Router { k: 2, scoring, bias, groups: None, normalise, scale: 0.5 };
         let routes = self.b.route(logits, router).unwrap();
         let unit = match gated {
             true => ExpertUnit::Gated(GatedUnit::Clipped { alpha: 1.7, limit: 2.0 }),

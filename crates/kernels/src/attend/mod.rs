@@ -11,6 +11,7 @@ use crate::{
     cache::Cache,
     sight::{Masks, Sight},
     tables::{NO_PAGE, PAGE},
+    tune::{Tunable, pairs, variants},
 };
 use split::{Heads, Shelf, add_up, gather, score, weigh};
 
@@ -132,6 +133,21 @@ impl Spec for Attend {
             () if self.sight.tree && a.mask_words == 0 => Err("trees without masks".into()),
             () => Ok(()),
         }
+    }
+}
+
+impl Tunable for Attend {
+    /// Splits stay: other kernels, and memory, are made for them.
+    fn candidates(&self) -> Vec<Self> {
+        let own = *self;
+        let sizes = pairs(&[1, 2, 4, 8], &[64, 128, 256]);
+        let of = |(share, threads)| Self { share: own.group.min(share), threads, ..own };
+        variants(own, sizes.map(of).filter(|k| k.geometry().is_ok()))
+    }
+
+    /// Sums of values are divided among the threadgroup.
+    fn same_bits(&self) -> bool {
+        false
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     sight::{Masks, Sight},
     stage::{self, Operand},
     tables::{NO_PAGE, PAGE, run},
+    tune::{Tunable, variants},
 };
 use rows::Own;
 use tiles::{Chunk, Sums, add_values, make_scores, rescale, write};
@@ -137,6 +138,20 @@ impl Spec for AttendTile {
             () if self.sight.tree && a.mask_words == 0 => Err("trees without masks".into()),
             () => Ok(()),
         }
+    }
+}
+
+impl Tunable for AttendTile {
+    /// Rows stay: the host makes blocks of so many.
+    fn candidates(&self) -> Vec<Self> {
+        let own = *self;
+        let sizes = [16, 32, 64, 128].into_iter().filter(|&dims| dims <= own.padded());
+        let of = |dims| Self { dims, ..own };
+        variants(own, sizes.map(of).filter(|k| k.geometry().is_ok()))
+    }
+
+    fn same_bits(&self) -> bool {
+        true
     }
 }
 

@@ -9,6 +9,7 @@ use super::expert;
 use crate::{
     codes::{Matrix, Planes, STEP},
     matvec::{columns, dot},
+    tune::{Tunable, pairs, variants},
     unit::Unit,
 };
 
@@ -88,6 +89,18 @@ impl Spec for ExpertProduct {
             return Err(format!("{} columns, not a multiple of {STEP}", a.cols));
         }
         Ok(())
+    }
+}
+
+impl Tunable for ExpertProduct {
+    fn candidates(&self) -> Vec<Self> {
+        let own = *self;
+        let sizes = pairs(&[1, 2, 4], &[1, 2, 4, 8]);
+        variants(own, sizes.map(|(rows, simdgroups)| Self { rows, simdgroups, ..own }))
+    }
+
+    fn same_bits(&self) -> bool {
+        true
     }
 }
 

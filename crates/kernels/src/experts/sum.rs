@@ -9,6 +9,7 @@ use super::expert;
 use crate::{
     codes::{Matrix, Planes, STEP},
     matvec::{columns, dot},
+    tune::{Tunable, pairs, variants},
 };
 
 /// `y[row] = sum over routes of weight (down x[pair] + bias)`, each with the pair's expert.
@@ -70,6 +71,18 @@ impl Spec for ExpertSum {
             return Err(format!("{} columns, not a multiple of {STEP}", a.cols));
         }
         Ok(())
+    }
+}
+
+impl Tunable for ExpertSum {
+    fn candidates(&self) -> Vec<Self> {
+        let own = *self;
+        let sizes = pairs(&[1, 2, 4], &[1, 2, 4, 8]);
+        variants(own, sizes.map(|(rows, simdgroups)| Self { rows, simdgroups, ..own }))
+    }
+
+    fn same_bits(&self) -> bool {
+        true
     }
 }
 

@@ -1,7 +1,9 @@
 //! The layer around a gated delta rule (Yang et al., "Gated delta networks", 2024), as Qwen3-Next has it.
 
 use tessera_formats::Config;
-use tessera_graph::{Activation, Builder, Conv, Decay, Delta, GraphError, RowSlice, ValueId};
+use tessera_graph::{
+    Activation, Builder, Conv, Decay, Delta, GraphError, HeadOrder, RowSlice, ValueId,
+};
 
 use super::{Block, Norms, Sizes};
 use crate::Result as Checked;
@@ -22,6 +24,8 @@ pub(crate) enum Projections {
     Interleaved,
     /// `in_proj_qkv`, and `in_proj_z`, `in_proj_b`, `in_proj_a`.
     Split,
+    /// As [`Projections::Split`], but value heads take turns among the key heads, everywhere: GGUF files of Qwen3.5.
+    Tiled,
     /// As in GGUF files of Qwen3-Next: `in_proj_qkv` and `in_proj_z`, but `in_proj_ba` for each key head.
     Mixed,
 }
@@ -138,8 +142,8 @@ impl GatedDelta {
                 ("in_proj_qkv", Some(RowSlice::rows(first, rows, self.channels())))
             }
             (_, Part::Gate) => ("in_proj_z", None),
-            (Projections::Split, Part::Decay) => ("in_proj_a", None),
-            (Projections::Split, Part::Beta) => ("in_proj_b", None),
+            (Projections::Split | Projections::Tiled, Part::Decay) => ("in_proj_a", None),
+            (Projections::Split | Projections::Tiled, Part::Beta) => ("in_proj_b", None),
             (_, Part::Beta) => ("in_proj_ba", by_head(0, shared, 2 * shared)),
             (_, Part::Decay) => ("in_proj_ba", by_head(shared, shared, 2 * shared)),
         }
@@ -188,6 +192,10 @@ impl Block for GatedDelta {
         let op = Delta {
             state,
             key_heads,
+            order: match self.projections {
+                Projections::Tiled => HeadOrder::Tiled,
+                _ => HeadOrder::Grouped,
+            },
             decay: if self.rate == Rate::Log { Decay::Log(rate) } else { Decay::Rate(rate) },
             dt_bias: b.vector(format!("{prefix}.dt_bias"), heads)?,
             eps: EPS,

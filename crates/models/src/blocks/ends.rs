@@ -1,6 +1,6 @@
 //! Both ends of a decoder, and its norms.
 
-use tessera_graph::{Builder, Graph, GraphError, RmsNorm, ValueId, WeightId};
+use tessera_graph::{Builder, Graph, GraphError, LayerNorm, RmsNorm, ValueId, WeightId};
 
 use super::Sizes;
 
@@ -44,6 +44,14 @@ impl Norms {
         let weight = b.vector(name, b.dims(x).1)?;
         b.rms_norm(x, RmsNorm { weight, eps: self.eps, offset: self.offset, heads: groups })
     }
+}
+
+/// Norm of whole rows about their mean, by the weight and the bias of `module`.
+pub(crate) fn layer_norm(b: &mut Builder, x: ValueId, module: &str, eps: f32) -> Result<ValueId> {
+    let width = b.dims(x).1;
+    let weight = b.vector(format!("{module}.weight"), width)?;
+    let bias = b.vector(format!("{module}.bias"), width)?;
+    b.layer_norm(x, LayerNorm { weight, bias, eps })
 }
 
 fn table(b: &mut Builder, sizes: &Sizes) -> Result<WeightId> {

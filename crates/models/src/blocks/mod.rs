@@ -15,7 +15,7 @@ mod window;
 
 pub(crate) use attention::{Attention, Layout};
 pub(crate) use delta::{GatedDelta, Projections, Rate};
-pub(crate) use ends::{Norms, embed, head, head_scaled, times};
+pub(crate) use ends::{Norms, embed, head, head_scaled, layer_norm, times};
 pub(crate) use layer::{Block, Layer};
 pub(crate) use mamba2::{Gating, Keys as MambaKeys, Mamba2};
 pub(crate) use mlp::{Mlp, PlainMlp, activation};

@@ -83,13 +83,7 @@ impl Settings {
 
     /// Frequencies for heads of `sizes.head_dim` elements.
     pub(crate) fn spec(&self, source: &Source, sizes: &Sizes) -> Result<RopeSpec> {
-        let outer = &source.config;
-        let context = Context {
-            outer,
-            rotary: self.rotary(outer, sizes.head_dim)?,
-            trained: sizes.context,
-            used: source.context.unwrap_or(sizes.context),
-        };
+        let context = self.context(source, sizes)?;
         let theta = f64::from(self.theta);
         let exponent = |i: usize| 2.0 * i as f64 / context.rotary as f64;
         let plain: Vec<f64> = (0..context.rotary / 2).map(|i| theta.powf(-exponent(i))).collect();
@@ -100,6 +94,29 @@ impl Settings {
         Ok(RopeSpec {
             frequencies: frequencies.into_iter().map(|f| f as f32).collect(),
             scale: scale as f32,
+        })
+    }
+
+    /// The same with a factor on cosines and sines for sequences up to the original context and one for longer
+    /// (Phi-3.5-MoE), where there is any scaling.
+    pub(crate) fn spec_by_length(&self, source: &Source, sizes: &Sizes) -> Result<RopeSpec> {
+        let spec = self.spec(source, sizes)?;
+        match &self.scaling {
+            Some(scaling) if scaling::is_scaled(scaling)? => {
+                let context = self.context(source, sizes)?;
+                Ok(RopeSpec { scale: scaling::by_length(scaling, &context)?, ..spec })
+            }
+            _ => Ok(spec),
+        }
+    }
+
+    fn context<'a>(&self, source: &'a Source, sizes: &Sizes) -> Result<Context<'a>> {
+        let outer = &source.config;
+        Ok(Context {
+            outer,
+            rotary: self.rotary(outer, sizes.head_dim)?,
+            trained: sizes.context,
+            used: source.context.unwrap_or(sizes.context),
         })
     }
 

@@ -1,15 +1,33 @@
 //! LFM2 with mixtures of experts (Liquid AI, 2025): a few dense layers, then mixtures whose router has a bias for the
 //! choice alone.
 
-use tessera_formats::Config;
+use tessera_formats::{Checkpoint, Config};
 use tessera_graph::{Graph, Scoring};
 
 use super::{in_file, lfm2};
 use crate::{
     Result,
     blocks::{self, Block, Fields, Mixture, NUMBERED, Routing, ShortConv, Sizes, rope::Settings},
+    names::Spelling,
     source::Source,
 };
+
+/// What mlx makes of LFM2's spelling: projections have their usual names.
+pub(super) const RENAMED: Spelling = &[
+    ("model.norm", "model.embedding_norm"),
+    ("input_layernorm", "operator_norm"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("self_attn.o_proj", "self_attn.out_proj"),
+    ("self_attn.q_norm", "self_attn.q_layernorm"),
+    ("self_attn.k_norm", "self_attn.k_layernorm"),
+    ("mlp", "feed_forward"),
+];
+
+/// Whether the files are spelled so: networks and stacks of experts alike then have such a projection.
+pub(super) fn renamed(checkpoint: &Checkpoint) -> bool {
+    let is = |name: &str| name.contains(".feed_forward.") && name.ends_with("down_proj.weight");
+    checkpoint.tensors().any(|tensor| is(&tensor.name))
+}
 
 pub(super) fn build(source: &Source) -> Result<(Graph, Sizes)> {
     let config = &source.config;

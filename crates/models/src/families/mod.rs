@@ -15,12 +15,13 @@ mod mixtral;
 mod nemotron_h;
 mod olmo2;
 mod phi3;
+mod phimoe;
 mod qwen2;
 mod qwen3;
 mod qwen3_moe;
 mod qwen3_next;
 
-use tessera_formats::Config;
+use tessera_formats::{Checkpoint, Config};
 use tessera_graph::{Graph, GraphError};
 
 use crate::{Error, Result, blocks::Sizes, names::Spelling, source::Source};
@@ -36,7 +37,7 @@ pub(crate) struct Family {
     pub(crate) build: fn(&Source) -> Result<(Graph, Sizes)>,
 }
 
-pub(crate) const FAMILIES: [Family; 22] = [
+pub(crate) const FAMILIES: [Family; 23] = [
     Family { name: "llama", model_types: &["llama"], gguf: Some("llama"), build: llama::llama },
     Family { name: "mistral", model_types: &["mistral"], gguf: None, build: llama::mistral },
     Family { name: "qwen2", model_types: &["qwen2"], gguf: Some("qwen2"), build: qwen2::build },
@@ -56,13 +57,13 @@ pub(crate) const FAMILIES: [Family; 22] = [
     Family {
         name: "qwen3_5",
         model_types: &["qwen3_5_text", "qwen3_5"],
-        gguf: None,
+        gguf: Some("qwen35"),
         build: qwen3_next::qwen3_5,
     },
     Family {
         name: "qwen3_5_moe",
         model_types: &["qwen3_5_moe_text", "qwen3_5_moe"],
-        gguf: None,
+        gguf: Some("qwen35moe"),
         build: qwen3_next::qwen3_5_moe,
     },
     Family { name: "mixtral", model_types: &["mixtral"], gguf: None, build: mixtral::build },
@@ -72,6 +73,7 @@ pub(crate) const FAMILIES: [Family; 22] = [
         gguf: Some("gpt-oss"),
         build: gpt_oss::build,
     },
+    Family { name: "phimoe", model_types: &["phimoe"], gguf: None, build: phimoe::build },
     Family { name: "olmo2", model_types: &["olmo2"], gguf: Some("olmo2"), build: olmo2::build },
     Family { name: "gemma2", model_types: &["gemma2"], gguf: Some("gemma2"), build: gemma2::build },
     Family {
@@ -88,7 +90,12 @@ pub(crate) const FAMILIES: [Family; 22] = [
         build: falcon_h1::build,
     },
     Family { name: "lfm2", model_types: &["lfm2"], gguf: Some("lfm2"), build: lfm2::build },
-    Family { name: "lfm2_moe", model_types: &["lfm2_moe"], gguf: None, build: lfm2_moe::build },
+    Family {
+        name: "lfm2_moe",
+        model_types: &["lfm2_moe"],
+        gguf: Some("lfm2moe"),
+        build: lfm2_moe::build,
+    },
     Family {
         name: "granite",
         model_types: &["granite"],
@@ -138,11 +145,12 @@ pub(crate) fn find(config: &Config) -> Result<&'static Family> {
     }
 }
 
-/// How the files of a configuration's family spell modules.
-pub(crate) fn spelling(config: &Config) -> Result<Spelling> {
-    Ok(match config.opt_str("model_type")? {
+/// How a checkpoint's files spell modules, by their family (and where converters rename, by the tensors).
+pub(crate) fn spelling(checkpoint: &Checkpoint) -> Result<Spelling> {
+    Ok(match checkpoint.config().opt_str("model_type")? {
         Some("mamba2") => mamba2::SPELLING,
         Some("falcon_h1") => falcon_h1::SPELLING,
+        Some("lfm2_moe") if lfm2_moe::renamed(checkpoint) => lfm2_moe::RENAMED,
         Some("lfm2" | "lfm2_moe") => lfm2::SPELLING,
         Some("nemotron_h") => nemotron_h::SPELLING,
         _ => &[],

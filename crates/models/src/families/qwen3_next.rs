@@ -42,14 +42,18 @@ pub(super) fn qwen3_next(source: &Source) -> Result<(Graph, Sizes)> {
 }
 
 pub(super) fn qwen3_5(source: &Source) -> Result<(Graph, Sizes)> {
-    build(&with_defaults(source, json!({}))?, Projections::Split, None)
+    build(&with_defaults(source, json!({}))?, split(source), None)
 }
 
 pub(super) fn qwen3_5_moe(source: &Source) -> Result<(Graph, Sizes)> {
     // There are no layers without experts, and so no width of theirs.
     let source = with_defaults(source, json!({ "intermediate_size": 1 }))?;
     // Nor is there a choice: the chosen weights are divided by their sum.
-    build(&source, Projections::Split, Some(true))
+    build(&source, split(&source), Some(true))
+}
+
+fn split(source: &Source) -> Projections {
+    if source.kind == Kind::Gguf { Projections::Tiled } else { Projections::Split }
 }
 
 /// What the reference's configuration classes fill in.

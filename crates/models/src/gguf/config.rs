@@ -11,9 +11,8 @@ use crate::{Result, families};
 
 /// Metadata keys of whole numbers, below the architecture's name, and the fields they become. Bounds
 /// are checked where the fields are read.
-const NUMBERS: [(&str, &str); 7] = [
+const NUMBERS: [(&str, &str); 6] = [
     ("embedding_length", "hidden_size"),
-    ("block_count", "num_hidden_layers"),
     ("context_length", "max_position_embeddings"),
     ("attention.key_length", "head_dim"),
     ("attention.head_count", "num_attention_heads"),
@@ -22,15 +21,21 @@ const NUMBERS: [(&str, &str); 7] = [
 ];
 
 /// Architectures whose `model_type` is another.
-const RENAMED: [(&str, &str); 7] = [
+const RENAMED: [(&str, &str); 10] = [
     ("gemma3", "gemma3_text"),
     ("falcon-h1", "falcon_h1"),
     ("granitehybrid", "granitemoehybrid"),
     ("nemotron_h_moe", "nemotron_h"),
     ("qwen3moe", "qwen3_moe"),
     ("qwen3next", "qwen3_next"),
+    ("qwen35", "qwen3_5"),
+    ("qwen35moe", "qwen3_5_moe"),
     ("gpt-oss", "gpt_oss"),
+    ("lfm2moe", "lfm2_moe"),
 ];
+
+/// Field with the number of layers, behind the model's, that guess further tokens.
+pub(super) const FURTHER: &str = "num_nextn_predict_layers";
 
 /// Metadata keys of the tokens that end an answer.
 const STOPS: [&str; 3] =
@@ -48,6 +53,10 @@ pub(crate) fn config(file: &Gguf, origin: &str) -> Result<Config> {
         if let Some(number) = uniform(meta, &format!("{arch}.{key}"))? {
             fields.insert(field.into(), number.into());
         }
+    }
+    if let Some(Layers { own, further }) = layers(meta, arch)? {
+        fields.insert("num_hidden_layers".into(), own.into());
+        fields.insert(FURTHER.into(), further.into());
     }
     check_value_length(meta, arch)?;
     if let Some(eps) = meta.opt_f32(&format!("{arch}.attention.layer_norm_rms_epsilon"))? {
@@ -67,6 +76,29 @@ pub(crate) fn config(file: &Gguf, origin: &str) -> Result<Config> {
     recurrent::recurrent(file, arch, &mut fields)?;
     mixtures::mixtures(file, arch, &mut fields)?;
     Ok(Config::from_json(Value::Object(fields), format!("{origin}, metadata"))?)
+}
+
+/// How many layers a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Layers {
+    /// Those of the model.
+    own: u64,
+    /// Those behind them, which guess further tokens.
+    further: u64,
+}
+
+/// The layers of a file, where it says; the format counts all of them together.
+fn layers(meta: &Metadata, arch: &str) -> Result<Option<Layers>> {
+    let Some(all) = meta.opt_u64(&format!("{arch}.block_count"))? else { return Ok(None) };
+    let key = format!("{arch}.nextn_predict_layers");
+    let further = meta.opt_u64(&key)?.unwrap_or(0);
+    match all.checked_sub(further) {
+        Some(own) if own > 0 || further == 0 => Ok(Some(Layers { own, further })),
+        _ => {
+            let problem = format!("{further} of {all} layers leave none for the model");
+            Err(meta.error(&key, problem).into())
+        }
+    }
 }
 
 /// Our name of an architecture.

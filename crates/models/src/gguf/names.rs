@@ -1,14 +1,17 @@
 //! Tensor names of GGUF files.
 
+use std::ops::Range;
+
 use tessera_formats::Config;
 
+use super::config::FURTHER;
 use crate::{
     Result,
-    blocks::{Fields, Sizes},
+    blocks::{Fields, MOST_LAYERS, Sizes},
 };
 
 /// What a layer's modules are called.
-const LAYER: [(&str, &str); 46] = [
+const LAYER: [(&str, &str); 53] = [
     ("input_layernorm", "attn_norm"),
     ("self_attn.q_proj", "attn_q"),
     ("self_attn.k_proj", "attn_k"),
@@ -34,8 +37,13 @@ const LAYER: [(&str, &str); 46] = [
     ("mlp.switch_mlp.gate_proj", "ffn_gate_exps"),
     ("mlp.switch_mlp.up_proj", "ffn_up_exps"),
     ("mlp.switch_mlp.down_proj", "ffn_down_exps"),
+    ("mlp.switch_mlp.gate_up_proj", "ffn_gate_up_exps"),
     ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
     ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
+    ("feed_forward.gate", "ffn_gate_inp"),
+    ("feed_forward.switch_mlp.gate_proj", "ffn_gate_exps"),
+    ("feed_forward.switch_mlp.up_proj", "ffn_up_exps"),
+    ("feed_forward.switch_mlp.down_proj", "ffn_down_exps"),
     ("block_sparse_moe.router.layer", "ffn_gate_inp"),
     ("block_sparse_moe.switch_mlp.gate_proj", "ffn_gate_exps"),
     ("block_sparse_moe.switch_mlp.up_proj", "ffn_up_exps"),
@@ -51,6 +59,8 @@ const LAYER: [(&str, &str); 46] = [
     ("linear_attn.in_proj_qkv", "attn_qkv"),
     ("linear_attn.in_proj_z", "attn_gate"),
     ("linear_attn.in_proj_ba", "ssm_ba"),
+    ("linear_attn.in_proj_a", "ssm_alpha"),
+    ("linear_attn.in_proj_b", "ssm_beta"),
     ("linear_attn.conv1d", "ssm_conv1d"),
     ("linear_attn.norm", "ssm_norm"),
     ("linear_attn.out_proj", "ssm_out"),
@@ -58,7 +68,7 @@ const LAYER: [(&str, &str); 46] = [
 ];
 
 /// A layer's tensors that are no weight or bias of a module.
-const TENSORS: [(&str, &str); 7] = [
+const TENSORS: [(&str, &str); 8] = [
     ("self_attn.sinks", "attn_sinks.weight"),
     ("linear_attn.A_log", "ssm_a"),
     ("linear_attn.dt_bias", "ssm_dt.bias"),
@@ -66,10 +76,12 @@ const TENSORS: [(&str, &str); 7] = [
     ("mamba.D", "ssm_d"),
     ("mamba.dt_bias", "ssm_dt.bias"),
     ("mlp.gate.e_score_correction_bias", "exp_probs_b.bias"),
+    ("feed_forward.expert_bias", "exp_probs_b.bias"),
 ];
 
 /// Architectures that norm after attention; others call the norm before the network what these call that one.
-const NORM_AFTER: [&str; 5] = ["gemma2", "gemma3_text", "olmo2", "gpt_oss", "qwen3_next"];
+const NORM_AFTER: [&str; 7] =
+    ["gemma2", "gemma3_text", "olmo2", "gpt_oss", "qwen3_next", "qwen3_5", "qwen3_5_moe"];
 
 const TOP: [(&str, &str); 3] =
     [("model.embed_tokens", "token_embd"), ("model.norm", "output_norm"), ("lm_head", "output")];
@@ -81,6 +93,8 @@ pub(crate) struct Names {
     arch: String,
     /// Heads of queries and of keys, where their rows are stored in neighbouring pairs.
     paired: Option<[usize; 2]>,
+    /// Layers behind the model's that guess further tokens.
+    further: Range<usize>,
 }
 
 /// The names of the file whose configuration this is.
@@ -93,7 +107,10 @@ pub(crate) fn names(config: &Config) -> Result<crate::names::Names> {
     } else {
         None
     };
-    Ok(crate::names::Names::Gguf(Names { arch: arch.into(), paired }))
+    let layers = config.opt_usize("num_hidden_layers", 0..=MOST_LAYERS)?.unwrap_or(0);
+    let further = config.opt_usize(FURTHER, 0..=MOST_LAYERS)?.unwrap_or(0);
+    let further = layers..layers + further;
+    Ok(crate::names::Names::Gguf(Names { arch: arch.into(), paired, further }))
 }
 
 impl Names {
@@ -104,7 +121,7 @@ impl Names {
             table.iter().find(|(hf, _)| *hf == module).map(|(_, gguf)| *gguf)
         };
         let arch = self.arch.as_str();
-        if (arch, module) == ("lfm2", "model.norm") {
+        if arch.starts_with("lfm2") && module == "model.norm" {
             // Elsewhere a norm of this name comes first.
             return Some(format!("token_embd_norm.{kind}"));
         }
@@ -126,6 +143,12 @@ impl Names {
             other => find(&LAYER, other)?,
         };
         Some(format!("blk.{layer}.{module}.{kind}"))
+    }
+
+    /// Whether a tensor of the file is of a layer that guesses further tokens.
+    pub(crate) fn guesses(&self, tensor: &str) -> bool {
+        let layer = tensor.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
+        layer.and_then(|(layer, _)| layer.parse().ok()).is_some_and(|it| self.further.contains(&it))
     }
 
     /// In how many heads the rows of this tensor are stored as neighbouring pairs, if they are.

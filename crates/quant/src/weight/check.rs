@@ -2,7 +2,7 @@
 
 use tessera_formats::Bytes;
 
-use super::Weight;
+use super::{RowOrder, Weight};
 use crate::{Error, Packing, Result, float::all_finite, gguf};
 
 impl Weight {
@@ -12,7 +12,7 @@ impl Weight {
     /// Reads the scales once (plain floats and e4m3 codes: everything), without a branch an element.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] with the first stored row that is not.
+    /// [`Error::NotFinite`] with the first stored row that is not (the first row, where storage is turned).
     pub fn check_finite(&self, tensor: &str) -> Result<()> {
         let (codes, scales, biases) = self.row_bytes();
         let companion = |bytes: &Option<Bytes>, row: usize, each: usize| {
@@ -24,7 +24,17 @@ impl Weight {
                 && companion(&self.scales, row, scales)
                 && companion(&self.biases, row, biases)
         };
-        match (0..self.rows).map(|row| self.stored_row(row)).find(|&row| !finite(row)) {
+        let mut values = Vec::new();
+        let mut column_finite = |row: usize| {
+            values.resize(self.cols, 0.0);
+            self.decode_row(row, &mut values);
+            values.iter().all(|x| x.is_finite())
+        };
+        let found = match self.order {
+            RowOrder::Turned { .. } => (0..self.rows).find(|&row| !column_finite(row)),
+            _ => (0..self.rows).map(|row| self.stored_row(row)).find(|&row| !finite(row)),
+        };
+        match found {
             Some(row) => Err(Error::NotFinite { tensor: tensor.to_owned(), row }),
             None => Ok(()),
         }

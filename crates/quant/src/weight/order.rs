@@ -3,7 +3,7 @@
 use tessera_formats::Bytes;
 
 use super::Weight;
-use crate::{Error, Result};
+use crate::{Error, Packing, Result};
 
 /// Order of a matrix's rows in storage, against the order in which they are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -27,6 +27,16 @@ pub enum RowOrder {
         /// From the beginning of a stripe to that of the next.
         stride: usize,
     },
+    /// Rows are columns of storage, which is of plain floats: row `r` is column `first + r * stride`. Storage holds the
+    /// other columns too.
+    Turned {
+        /// Stored column of the first.
+        first: usize,
+        /// From a row's column to that of the next.
+        stride: usize,
+        /// Columns of storage.
+        width: usize,
+    },
 }
 
 impl Weight {
@@ -45,7 +55,7 @@ impl Weight {
         Ok(self)
     }
 
-    /// Where row `row` (as named) is stored.
+    /// Where row `row` (as named) is stored; which column it is of a [`RowOrder::Turned`] matrix.
     pub fn stored_row(&self, row: usize) -> usize {
         match self.order {
             RowOrder::Plain => row,
@@ -58,6 +68,7 @@ impl Weight {
             RowOrder::Striped { first, stripe, stride } => {
                 first + row / stripe * stride + row % stripe
             }
+            RowOrder::Turned { first, stride, .. } => first + row * stride,
         }
     }
 
@@ -80,6 +91,25 @@ impl Weight {
         Ok(Self { rows, order: RowOrder::Striped { first, stripe, stride }, ..self.clone() })
     }
 
+    /// The transpose of this matrix of plain floats, `rows` rows of it: every `stride`-th from `first`. It shares storage
+    /// with it.
+    ///
+    /// # Errors
+    /// [`Error::Turned`] when this matrix is packed or its own rows are not in plain order; [`Error::Slice`] when there
+    /// are no such rows.
+    pub fn turned(&self, first: usize, stride: usize, rows: usize) -> Result<Self> {
+        if !matches!((self.packing, self.order), (Packing::Dense(_), RowOrder::Plain)) {
+            return Err(Error::Turned { packing: self.packing });
+        }
+        let last = rows.checked_sub(1).and_then(|steps| steps.checked_mul(stride));
+        let last = last.and_then(|last| last.checked_add(first));
+        if stride == 0 || last.is_none_or(|last| last >= self.cols) {
+            return Err(Error::Slice { start: first, len: rows, rows: self.cols, unit: stride });
+        }
+        let order = RowOrder::Turned { first, stride, width: self.cols };
+        Ok(Self { rows, cols: self.rows, order, ..self.clone() })
+    }
+
     /// Rows `start..start + len` (as named), sharing storage with this matrix.
     ///
     /// # Errors
@@ -93,8 +123,8 @@ impl Weight {
                 (unit, RowOrder::Paired { heads: len / unit })
             }
             // none of these is cut again
-            RowOrder::Striped { stripe, .. } => {
-                return Err(Error::Slice { start, len, rows: self.rows, unit: stripe });
+            RowOrder::Striped { stripe: unit, .. } | RowOrder::Turned { stride: unit, .. } => {
+                return Err(Error::Slice { start, len, rows: self.rows, unit });
             }
         };
         let error = || Error::Slice { start, len, rows: self.rows, unit };

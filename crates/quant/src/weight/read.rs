@@ -1,6 +1,6 @@
 //! Rows as codes and scales, and as values: the reference of every packing.
 
-use super::Weight;
+use super::{RowOrder, Weight};
 use crate::{
     Codes, Form, Packing, RowScales, Scales, e2m1_to_f32, e4m3_to_f32,
     float::widen,
@@ -29,6 +29,9 @@ impl Weight {
     /// When there is no such row or `out` is not `cols` long.
     pub fn decode_row(&self, row: usize, out: &mut [f32]) {
         assert_eq!(out.len(), self.cols, "a row has `cols` elements");
+        if let RowOrder::Turned { width, .. } = self.order {
+            return self.decode_column(row, width, out);
+        }
         let stored = self.stored(row);
         match (self.packing, self.form().codes) {
             (_, Codes::Float(float)) => widen(float, stored.codes, out),
@@ -42,6 +45,19 @@ impl Weight {
             }
             (_, codes @ Codes::Table4(_)) => self.decode_with(stored, out, |c| codes.value(c)),
             (_, Codes::E4M3) => self.decode_with(stored, out, e4m3_to_f32),
+        }
+    }
+
+    /// A row of a [`RowOrder::Turned`] matrix.
+    fn decode_column(&self, row: usize, width: usize, out: &mut [f32]) {
+        assert!(row < self.rows, "row {row} of a matrix of {} rows", self.rows);
+        let Packing::Dense(float) = self.packing else {
+            panic!("only plain floats are turned: see Weight::turned")
+        };
+        let (column, size) = (self.stored_row(row), self.packing.block_bytes());
+        for (i, out) in out.iter_mut().enumerate() {
+            let at = (i * width + column) * size;
+            widen(float, &self.codes[at..at + size], std::slice::from_mut(out));
         }
     }
 

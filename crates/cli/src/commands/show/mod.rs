@@ -171,6 +171,10 @@ fn render(report: &Report, tokenizer: &Tokenizer) -> String {
         can += &format!("; not yet here: {}", report.unsupported.join(", "));
     }
     lines.push(("can do", can));
+    if info.guessing_tensors > 0 {
+        let unused = format!("{} tensors that guess further tokens", number(info.guessing_tensors));
+        lines.push(("not used", unused));
+    }
     lines.push(("sampling", report.sampling.line()));
     lines.extend(report.memory.lines());
     let mut text: String =

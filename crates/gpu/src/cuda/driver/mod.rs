@@ -110,6 +110,11 @@ impl Context {
         Ok(context)
     }
 
+    /// CUDA version of the driver: 13000 is 13.0.
+    pub fn driver(&self) -> i32 {
+        self.driver
+    }
+
     /// Makes it the calling thread's.
     pub fn bind(&self) -> Result<(), DeviceError> {
         // SAFETY: the context is retained until this is dropped.

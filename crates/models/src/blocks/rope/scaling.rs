@@ -21,8 +21,8 @@ pub(super) fn scale(
     theta: f64,
     plain: Vec<f64>,
 ) -> Result<Scaled> {
-    let key = if scaling.has("rope_type") { "rope_type" } else { "type" };
-    match scaling.opt_str(key)?.unwrap_or("default") {
+    let (key, kind) = kind(scaling)?;
+    match kind {
         "default" => Ok((plain, 1.0)),
         "linear" => linear(scaling, plain),
         "llama3" => llama3(scaling, context, plain),
@@ -36,6 +36,24 @@ pub(super) fn scale(
                 .into())
         }
     }
+}
+
+/// The field that names the type, and the type.
+fn kind(scaling: &Config) -> Result<(&'static str, &str)> {
+    let key = if scaling.has("rope_type") { "rope_type" } else { "type" };
+    Ok((key, scaling.opt_str(key)?.unwrap_or("default")))
+}
+
+/// Whether the type changes anything.
+pub(super) fn is_scaled(scaling: &Config) -> Result<bool> {
+    Ok(kind(scaling)?.1 != "default")
+}
+
+/// The factor on cosines and sines, `short_mscale` or `long_mscale`, as the length of sequences is.
+pub(super) fn by_length(scaling: &Config, context: &Context<'_>) -> Result<f32> {
+    let long = context.used > context.original(scaling)?;
+    let key = if long { "long_mscale" } else { "short_mscale" };
+    Ok(scaling.f32_in(key, 1e-3..=1e3)?)
 }
 
 /// A factor by which a context is stretched.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use tessera_formats::gguf::Gguf;
 
+use super::Layers;
 use crate::Result;
 
 const NUMBERS: [(&str, &str); 10] = [
@@ -21,13 +22,16 @@ const NUMBERS: [(&str, &str); 10] = [
 /// Adds what the architecture needs beyond the usual fields.
 pub(super) fn mixtures(file: &Gguf, arch: &str, fields: &mut Map<String, Value>) -> Result<()> {
     let meta = &file.metadata;
-    let known = ["llama", "qwen3moe", "gpt-oss", "qwen3next"];
+    let known = ["llama", "qwen3moe", "gpt-oss", "qwen3next", "qwen35", "qwen35moe", "lfm2moe"];
     if !known.contains(&arch) {
         return Ok(());
     }
     let number = |key: &str| meta.opt_u64(&format!("{arch}.{key}"));
     for (key, field) in NUMBERS {
         fields.insert(field.into(), json!(number(key)?));
+    }
+    if arch == "lfm2moe" {
+        return biased(file, arch, fields);
     }
     let scoring = number("expert_gating_func")?.filter(|&n| n > 0).map(|n| match n {
         1 => "softmax".to_string(),
@@ -40,7 +44,7 @@ pub(super) fn mixtures(file: &Gguf, arch: &str, fields: &mut Map<String, Value>)
         "qwen3moe" => {
             fields.insert("norm_topk_prob".into(), true.into());
         }
-        "qwen3next" => {
+        "qwen3next" | "qwen35" | "qwen35moe" => {
             fields.insert("norm_topk_prob".into(), true.into());
             delta(file, arch, fields)?;
         }
@@ -55,13 +59,30 @@ pub(super) fn mixtures(file: &Gguf, arch: &str, fields: &mut Map<String, Value>)
     Ok(())
 }
 
+/// A mixture whose router has a bias for the choice. What the format has no word for is as in all published models.
+fn biased(file: &Gguf, arch: &str, fields: &mut Map<String, Value>) -> Result<()> {
+    let meta = &file.metadata;
+    let key = format!("{arch}.expert_gating_func");
+    match meta.opt_u64(&key)? {
+        None | Some(2) => {}
+        Some(other) => {
+            return Err(meta
+                .error(&key, format!("{other} is not supported; 2 (sigmoid) is"))
+                .into());
+        }
+    }
+    let dense = meta.opt_u64(&format!("{arch}.leading_dense_block_count"))?;
+    // Absent, there are none.
+    fields.insert("num_dense_layers".into(), dense.unwrap_or(0).into());
+    let biased = file.tensors.iter().any(|tensor| tensor.name.ends_with(".exp_probs_b.bias"));
+    fields.insert("use_expert_bias".into(), biased.into());
+    fields.insert("norm_topk_prob".into(), true.into());
+    Ok(())
+}
+
 /// The format gives the width of all heads together, and which layers have them by truth values.
 fn delta(file: &Gguf, arch: &str, fields: &mut Map<String, Value>) -> Result<()> {
     let meta = &file.metadata;
-    let key = format!("{arch}.nextn_predict_layers");
-    if meta.opt_u64(&key)?.is_some_and(|layers| layers > 0) {
-        return Err(meta.error(&key, "is not supported: convert without them").into());
-    }
     let number = |key: &str| meta.opt_u64(&format!("{arch}.ssm.{key}"));
     if let (Some(heads), Some(inner)) = (number("time_step_rank")?, number("inner_size")?) {
         if heads == 0 || inner % heads != 0 {
@@ -73,7 +94,12 @@ fn delta(file: &Gguf, arch: &str, fields: &mut Map<String, Value>) -> Result<()>
     let key = format!("{arch}.attention.recurrent_layers");
     if let Some(recurrent) = meta.opt_bools(&key)? {
         let kind = |linear| if linear { "linear_attention" } else { "full_attention" };
-        let kinds: Vec<&str> = recurrent.into_iter().map(kind).collect();
+        let mut kinds: Vec<&str> = recurrent.into_iter().map(kind).collect();
+        if let Some(Layers { own, further }) = super::layers(meta, arch)?
+            && kinds.len() as u64 == own + further
+        {
+            kinds.truncate(own as usize);
+        }
         fields.insert("layer_types".into(), kinds.into());
     }
     Ok(())

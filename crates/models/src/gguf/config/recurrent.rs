@@ -44,7 +44,7 @@ pub(super) fn recurrent(file: &Gguf, arch: &str, fields: &mut Map<String, Value>
             fields.insert("projectors_bias".into(), has(file, "ssm_out.bias").into());
             state_space(file, arch, PREFIXED, fields)
         }
-        "lfm2" => {
+        "lfm2" | "lfm2moe" => {
             rename(fields, "rms_norm_eps", "norm_eps");
             let kernel = file.metadata.opt_u64(&format!("{arch}.shortconv.l_cache"))?;
             fields.insert("conv_L_cache".into(), json!(kernel));
@@ -119,10 +119,6 @@ fn granite(file: &Gguf, arch: &str, fields: &mut Map<String, Value>) -> Result<(
 fn nemotron(file: &Gguf, arch: &str, fields: &mut Map<String, Value>) -> Result<()> {
     let meta = &file.metadata;
     let number = |key: &str| meta.opt_u64(&format!("{arch}.{key}"));
-    let key = format!("{arch}.nextn_predict_layers");
-    if meta.opt_u64(&key)?.is_some_and(|layers| layers > 0) {
-        return Err(meta.error(&key, "is not supported: convert without them").into());
-    }
     // Under this name, though there are root-mean-square norms alone.
     let eps = meta.opt_f32(&format!("{arch}.attention.layer_norm_epsilon"))?;
     fields.insert("layer_norm_epsilon".into(), json!(eps));
@@ -165,8 +161,10 @@ fn kinds(
 ) -> Result<Vec<&'static str>> {
     let meta = &file.metadata;
     let (layers, key) = (layers(file, arch)?, format!("{arch}.attention.head_count_kv"));
+    let all = meta.u64(&format!("{arch}.block_count"))?;
     let heads = match meta.opt_u64s(&key)?.unwrap_or_default() {
         heads if heads.len() == layers => heads,
+        heads if heads.len() as u64 == all => heads[..layers].to_vec(),
         heads if heads.len() == 1 => vec![heads[0]; layers],
         heads => {
             let problem = format!("{} entries for {layers} layers", heads.len());
@@ -176,9 +174,11 @@ fn kinds(
     Ok(heads.into_iter().map(|heads| if heads > 0 { attends } else { other }).collect())
 }
 
+/// The model's own layers.
 fn layers(file: &Gguf, arch: &str) -> Result<usize> {
     let (key, meta) = (format!("{arch}.block_count"), &file.metadata);
-    match usize::try_from(meta.u64(&key)?) {
+    let all = meta.u64(&key)?;
+    match usize::try_from(super::layers(meta, arch)?.map_or(all, |layers| layers.own)) {
         Ok(layers) if layers <= MOST_LAYERS => Ok(layers),
         _ => Err(meta.error(&key, format!("more than {MOST_LAYERS} layers")).into()),
     }

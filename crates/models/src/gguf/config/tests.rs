@@ -203,7 +203,14 @@ fn nemotron_layers_are_what_they_hold() {
     assert_eq!(config.raw()["layers_block_type"], kinds);
     assert_eq!(config.raw()["model_type"], "nemotron_h");
     assert_eq!(config.f32("layer_norm_epsilon").unwrap(), 1e-5);
-    let more = ("nextn_predict_layers", Value::U32(1));
-    let text = refused("nemotron_h_moe", &[pairs[0].clone(), more]);
-    assert!(text.contains("nextn_predict_layers"), "{text}");
+    // A layer that guesses further tokens is counted among the blocks, and is none of the model's.
+    let further = |n: u32| [&pairs[..], &[("nextn_predict_layers", Value::U32(n))]].concat();
+    let config =
+        super::config(&file("nemotron_h_moe", &further(1), &tensors), "test.gguf").unwrap();
+    assert_eq!(config.raw()["layers_block_type"], json!(["full_attention", "moe", "mlp"]));
+    assert_eq!(config.raw()["num_hidden_layers"], 3);
+    for all in [4, 5, u32::MAX] {
+        let text = refused("nemotron_h_moe", &further(all));
+        assert!(text.contains("nextn_predict_layers") && text.contains("of 4 layers"), "{text}");
+    }
 }

@@ -1,0 +1,168 @@
+//! The search for geometries on the simulated GPU, and models that run with what it chose.
+
+mod common;
+
+use std::{fs, ops::ControlFlow};
+
+use common::{Case, Golden, LIMITS, Runner, max_error, relative_error};
+use tempfile::TempDir;
+use tessera_gpu::tune::{Choice, Folder, Key, Outcome, Report, Table};
+use tessera_graph::{Backend, BackendError, KvType, unwatched};
+use tessera_models::Bound;
+use tessera_tile::sim::Checks;
+
+/// Largest difference of logits, as a part of the largest, when sums are added up in another order.
+const ROUNDING: f32 = 1e-5;
+
+/// A family of each kind: attention, a mixture, state spaces beside attention, the delta rule.
+const CASES: [&str; 4] =
+    ["llama/default", "qwen3_moe/default", "falcon_h1/default", "qwen3_next/default"];
+
+fn open(case: &str) -> (Case, Bound) {
+    let stored = Case::new(case);
+    let model = stored.open(None).unwrap();
+    (stored, model)
+}
+
+fn watched(_: usize, _: usize, _: &Key) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn search(model: &Bound, tables: &Folder, rows: &[u32], save: bool) -> Report {
+    let backend = tessera_gpu::sim(Checks::Access).with_tables(Some(tables.clone()));
+    backend.tune(&model.graph, &model.weights, KvType::F32, rows, save, &mut watched).unwrap()
+}
+
+/// Logits of a case's sequences with a folder's tables.
+fn logits(stored: &Case, golden: &Golden, tables: Option<Folder>) -> Vec<Vec<f32>> {
+    let backend = tessera_gpu::sim(Checks::Access).with_tables(tables);
+    Runner { backend: &backend, kv: KvType::F32 }.golden(stored, golden)
+}
+
+#[test]
+fn a_search_is_deterministic_and_its_choices_are_kept() {
+    let folder = TempDir::new().unwrap();
+    let tables = Folder::new(folder.path());
+    let (_stored, model) = open(CASES[0]);
+    let dry = search(&model, &tables, &[1, 16], false);
+    assert_eq!((&dry.saved, fs::read_dir(folder.path()).unwrap().count()), (&None, 0));
+    let report = search(&model, &tables, &[1, 16], true);
+    assert_eq!(report.outcomes, dry.outcomes);
+    assert_eq!(report.saved, Some(tables.path(&report.device)));
+    let (kept, note) = tables.load(&report.device);
+    assert_eq!((&kept, note), (&report.table, None));
+    for outcome in &report.outcomes {
+        let Outcome { key, times, best, .. } = outcome;
+        let fastest = times.iter().map(|(_, seconds)| *seconds).fold(f64::INFINITY, f64::min);
+        assert_eq!(times[0].0, key.kernel(), "the default comes first");
+        match kept.get(key) {
+            Some(choice) => {
+                assert_eq!((&choice.kernel, choice.seconds), (&times[*best].0, fastest), "{key}");
+                assert!(choice.seconds <= 0.97 * times[0].1, "{key}: {choice:?}");
+            }
+            None => assert!(*best == 0 && fastest > 0.97 * times[0].1, "{key}: {times:?}"),
+        }
+    }
+    let names: Vec<_> = report.outcomes.iter().map(|outcome| outcome.key.kernel()).collect();
+    for family in ["matvec", "matmul", "attend", "rms_norm"] {
+        assert!(names.iter().any(|name| name.starts_with(family)), "{family}: {names:?}");
+    }
+    assert!(!kept.is_empty(), "some default can be beaten in the cost model");
+    // what is searched again is compared with the same defaults, and found again
+    let again = search(&model, &tables, &[1, 16], true);
+    assert_eq!(again.outcomes, report.outcomes);
+    assert_eq!(again.table.len(), kept.len());
+}
+
+/// A table that makes each kernel take one of its other geometries, whatever that costs.
+fn any_choice(outcomes: &[Outcome], seed: usize, only: impl Fn(&Outcome) -> bool) -> Table {
+    let mut table = Table::new();
+    for (i, Outcome { key, times, .. }) in outcomes.iter().enumerate().filter(|(_, it)| only(it)) {
+        let others = &times[1..];
+        if let Some((kernel, seconds)) = others.get((seed * 7 + i * 5) % others.len().max(1)) {
+            let (kernel, default_seconds, seconds) = (kernel.clone(), times[0].1, *seconds);
+            table.set(key, Some(Choice { kernel, default_seconds, seconds, search: 0 }));
+        }
+    }
+    table
+}
+
+#[test]
+fn every_geometry_computes_the_same() {
+    for case in CASES {
+        let folder = TempDir::new().unwrap();
+        let tables = Folder::new(folder.path());
+        let (stored, model) = open(case);
+        let report = search(&model, &tables, &[1, 16, 64], false);
+        let golden = Golden::of(case);
+        let plain = logits(&stored, &golden, None);
+        for seed in 0..3 {
+            let table = any_choice(&report.outcomes, seed, |_| true);
+            tables.save(&report.device, &table).unwrap();
+            let backend = tessera_gpu::sim(Checks::Access).with_tables(Some(tables.clone()));
+            let model =
+                backend.model(&model.graph, &model.weights, &LIMITS, &mut unwatched).unwrap();
+            let kernels: Vec<_> = model.kernels().collect();
+            for outcome in &report.outcomes {
+                if let Some(choice) = table.get(&outcome.key) {
+                    assert!(kernels.contains(&&*choice.kernel), "{case}: {}", choice.kernel);
+                }
+            }
+            let found = logits(&stored, &golden, Some(tables.clone()));
+            let error = relative_error(&found, &plain);
+            assert!(error <= ROUNDING, "{case}, {seed}: {error}");
+            // the same bits where that is promised
+            let table = any_choice(&report.outcomes, seed, |outcome| outcome.same_bits);
+            assert!(!table.is_empty());
+            tables.save(&report.device, &table).unwrap();
+            let found = logits(&stored, &golden, Some(tables.clone()));
+            assert_eq!(max_error(&found, &plain), 0.0, "{case}, {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_table_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let tables = Folder::new(folder.path());
+    let (stored, model) = open(CASES[0]);
+    let report = search(&model, &tables, &[1], true);
+    let golden = Golden::of(CASES[0]);
+    let plain = logits(&stored, &golden, None);
+    fs::write(tables.path(&report.device), "{\"format\": \"tessera tuning\", ").unwrap();
+    assert_eq!(max_error(&logits(&stored, &golden, Some(tables.clone())), &plain), 0.0);
+    // names of kernels that there are not are no choices
+    let mut table = Table::new();
+    for outcome in &report.outcomes {
+        let kernel = "matvec_of_another_version".to_owned();
+        let choice = Choice { kernel, default_seconds: 2.0, seconds: 1.0, search: 0 };
+        table.set(&outcome.key, Some(choice));
+    }
+    tables.save(&report.device, &table).unwrap();
+    assert_eq!(max_error(&logits(&stored, &golden, Some(tables.clone())), &plain), 0.0);
+    // a search over a damaged file tells, and replaces it
+    fs::write(tables.path(&report.device), "no table").unwrap();
+    let repaired = search(&model, &tables, &[1], true);
+    assert!(repaired.note.is_some_and(|note| note.contains("ignored")));
+    assert_eq!(tables.load(&report.device), (report.table, None));
+}
+
+#[test]
+fn a_search_can_be_given_up() {
+    let folder = TempDir::new().unwrap();
+    let (_stored, model) = open(CASES[0]);
+    let backend = tessera_gpu::sim(Checks::Access).with_tables(Some(Folder::new(folder.path())));
+    let mut seen = 0;
+    let mut watch = |done: usize, total: usize, _: &Key| {
+        assert!(done < total);
+        seen = done;
+        if done == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let ended = backend.tune(&model.graph, &model.weights, KvType::F32, &[1], true, &mut watch);
+    assert!(matches!(ended, Err(BackendError::Cancelled)), "{ended:?}");
+    assert_eq!((seen, fs::read_dir(folder.path()).unwrap().count()), (2, 0));
+    let refused = backend.tune(&model.graph, &model.weights, KvType::F32, &[3], true, &mut watched);
+    assert!(refused.unwrap_err().to_string().contains("3 rows"));
+    // without tables a model is what it was
+    assert_eq!(Backend::name(&backend), "sim");
+}
