@@ -152,13 +152,6 @@ impl Device for Metal {
     fn identity(&self) -> String {
         autoreleasepool(|_| {
             let system = NSProcessInfo::processInfo().operatingSystemVersionString();
-            format!("{}, macOS {system}", self.device.name())
-        })
-    }
-
-    fn identity(&self) -> String {
-        autoreleasepool(|_| {
-            let system = NSProcessInfo::processInfo().operatingSystemVersionString();
             format!("{}, {system}", self.device.name())
         })
     }
