@@ -77,8 +77,8 @@ pub fn fake(arguments: &[&str]) -> Result {
     let (patched, target) = unlinked()?;
     let cargo = |job: &[&str]| {
         let mut command = Command::new("cargo");
-        command.arg("--config").arg(format!("patch.crates-io.objc2-metal.path={patched:?}"));
         command.args(job).args(["--locked", "--manifest-path", "crates/fake-metal/Cargo.toml"]);
+        command.arg("--config").arg(format!("patch.crates-io.objc2-metal.path={patched:?}"));
         command.arg("--target-dir").arg(&target);
         command
     };

@@ -31,6 +31,8 @@ pub struct Library(Vec<Arc<Kernel>>);
 pub struct Descriptor {
     function: Option<Arc<Kernel>>,
     threads: usize,
+    /// Whether threadgroups are promised to be of whole simdgroups.
+    whole: bool,
     archives: Vec<Ref>,
 }
 
@@ -213,7 +215,7 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
             set!(Descriptor, |descriptor, threads: usize| descriptor.threads = threads)
         }
         (Body::Descriptor(_), "setThreadGroupSizeIsMultipleOfThreadExecutionWidth:") => {
-            set!(Descriptor, |_descriptor, _multiple: bool| ())
+            set!(Descriptor, |descriptor, whole: bool| descriptor.whole = whole)
         }
         (Body::Descriptor(_), "setBinaryArchives:") => {
             set!(Descriptor, |descriptor, archives: &'static Object| match &*archives.body() {
@@ -242,6 +244,9 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
                 let program = kernel.program();
                 if descriptor.threads != program.threads as usize {
                     return refuse(3, "not the number of threads that the text says");
+                }
+                if descriptor.whole && !descriptor.threads.is_multiple_of(32) {
+                    world.violation("threadgroups of whole simdgroups are promised and not given");
                 }
                 if program.shared_bytes() > world.settings.shared {
                     return refuse(3, "too much threadgroup memory");
