@@ -51,6 +51,10 @@ impl Device for Spy {
         self.metal.name()
     }
 
+    fn identity(&self) -> String {
+        self.metal.identity()
+    }
+
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Buffer, DeviceError> {
         self.metal.allocate(bytes, what)
     }

@@ -43,6 +43,18 @@ fn macs_without_a_gpu_or_with_an_old_one_have_none() {
     }
 }
 
+#[test]
+fn a_gpu_is_told_from_others() {
+    let world = World::enter(Settings { macos: 26, family: 8, ..world() });
+    let metal = Metal::open(None, None).unwrap();
+    assert_eq!(
+        (metal.name(), &*metal.identity()),
+        ("metal", "Fake 8, macOS Version 26.1 (Build 0)")
+    );
+    drop(metal);
+    clean(&world);
+}
+
 /// Builds the step's kernels in a world.
 fn build(settings: Settings) -> Result<Vec<String>, DeviceError> {
     let world = World::enter(settings);

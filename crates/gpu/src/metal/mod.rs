@@ -95,9 +95,10 @@ impl Metal {
     fn build_all(&mut self, programs: &[Program]) -> Result<Vec<Pipeline>, DeviceError> {
         let (libraries, problem) = Libraries::new(&self.device, self.embedded, programs)?;
         self.problems = problem.into_iter().collect();
+        let key = [library::text(programs), self.identity()];
         let mut archive = match &self.cache {
             None => None,
-            Some(folder) => Archive::open(&self.device, folder, &library::text(programs))
+            Some(folder) => Archive::open(&self.device, folder, &key)
                 .map_err(|problem| self.problems.push(problem))
                 .ok(),
         };
@@ -109,6 +110,9 @@ impl Metal {
             pipelines.push(pipeline);
         }
         self.problems.extend(archive.and_then(|archive| archive.save().err()));
+        for problem in &self.problems {
+            tracing::warn!("loading takes longer than it need: {problem}");
+        }
         Ok(pipelines)
     }
 }
@@ -143,6 +147,13 @@ impl Device for Metal {
 
     fn name(&self) -> &'static str {
         "metal"
+    }
+
+    fn identity(&self) -> String {
+        autoreleasepool(|_| {
+            let system = NSProcessInfo::processInfo().operatingSystemVersionString();
+            format!("{}, macOS {system}", self.device.name())
+        })
     }
 
     fn identity(&self) -> String {
