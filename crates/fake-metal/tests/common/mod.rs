@@ -60,6 +60,7 @@ fn product() -> (Matvec, Vec<Vec<u8>>) {
         rows: 2,
         simdgroups: 2,
         batch: 1,
+        blocks: 32,
         ragged: false,
         norm: false,
         bias: false,

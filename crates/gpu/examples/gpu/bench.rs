@@ -7,7 +7,7 @@ use tessera_gpu::{
 };
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{End, Matvec, MatvecArgs},
+    matvec::{End, Matvec, MatvecArgs, blocks},
 };
 use tessera_quant::{Float, Packing};
 use tessera_tile::{Arguments, Program, Record, Spec, prelude::*};
@@ -119,6 +119,25 @@ fn cases() -> [(Packing, &'static [(usize, usize)]); 3] {
 /// Vectors at once.
 const BATCHES: [u32; 3] = [1, 2, 4];
 
+/// Kernels to choose from, for a number of columns; those of one geometry beside each other.
+fn geometries(matrix: Matrix, cols: u32) -> Vec<Matvec> {
+    let geometries = [1, 2, 4].into_iter().flat_map(|rows| [2, 4, 8].map(|s| (rows, s)));
+    let kernels = geometries.flat_map(|(rows, simdgroups)| {
+        BATCHES.map(|batch| Matvec {
+            matrix,
+            rows,
+            simdgroups,
+            batch,
+            blocks: blocks(cols, batch),
+            ragged: false,
+            norm: false,
+            bias: false,
+            end: End::Parts(1),
+        })
+    });
+    kernels.collect()
+}
+
 fn table(device: &mut Cuda) -> Result<(), DeviceError> {
     let copy = device.build(&[program(&CopyWords)?])?;
     let copied = copy_speed(device, &copy[0])?;
@@ -126,24 +145,10 @@ fn table(device: &mut Cuda) -> Result<(), DeviceError> {
     for (packing, shapes) in cases() {
         let matrix = Matrix { form: packing.form() };
         println!("\n{}", matrix.name());
-        let geometries = [1, 2, 4].into_iter().flat_map(|rows| [2, 4, 8].map(|s| (rows, s)));
-        let kernels: Vec<_> = geometries
-            .flat_map(|(rows, simdgroups)| {
-                BATCHES.map(|batch| Matvec {
-                    matrix,
-                    rows,
-                    simdgroups,
-                    batch,
-                    ragged: false,
-                    norm: false,
-                    bias: false,
-                    end: End::Parts(1),
-                })
-            })
-            .collect();
-        let programs: Vec<_> = kernels.iter().map(program).collect::<Result<_, _>>()?;
-        let pipelines = device.build(&programs)?;
         for &(rows, cols) in shapes {
+            let kernels = geometries(matrix, cols as u32);
+            let programs: Vec<_> = kernels.iter().map(program).collect::<Result<_, _>>()?;
+            let pipelines = device.build(&programs)?;
             let weights = Weights::new(device, &matrix, rows, cols)?;
             let megabytes = weights.bytes as f64 / 1e6;
             println!("{rows} x {cols}: {megabytes:.1} MB, {} copies", weights.copies);
