@@ -146,9 +146,10 @@ pub fn cuda(options: cuda::Options) -> Gpu<impl Fn() -> Result<cuda::Cuda, Devic
 
 /// What stands for Metal's device where there is none.
 #[cfg(not(target_os = "macos"))]
-type MetalDevice = sim::Sim;
+pub type MetalDevice = sim::Sim;
+/// Metal's device.
 #[cfg(target_os = "macos")]
-type MetalDevice = metal::Metal;
+pub type MetalDevice = metal::Metal;
 
 /// The backend over this Mac's GPU; machine code of kernels is kept in the user's folder for caches. Elsewhere, and on
 /// Macs that are too old, every use is [`DeviceError::Absent`].
