@@ -147,6 +147,7 @@ pub fn cuda(options: cuda::Options) -> Gpu<impl Fn() -> Result<cuda::Cuda, Devic
 /// What stands for Metal's device where there is none.
 #[cfg(not(target_os = "macos"))]
 pub type MetalDevice = sim::Sim;
+/// Metal's device.
 #[cfg(target_os = "macos")]
 pub type MetalDevice = metal::Metal;
 
