@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::Mutex,
     thread,
 };
@@ -15,7 +16,10 @@ use tessera_gpu::cuda::{
 use tessera_kernels::manifest;
 use tessera_tile::{print, sim::trace};
 
-use crate::{root, tools::Result};
+use crate::{
+    root,
+    tools::{Result, run},
+};
 
 /// The architectures of the table: the oldest that all kernels run on, and the one they are tuned for.
 const ARCHITECTURES: [Capability; 2] = [(8, 0), (9, 0)];
@@ -35,30 +39,61 @@ fn table() -> PathBuf {
     root().join("crates/kernels/registers.txt")
 }
 
-/// Compiles the manifest with NVRTC's library and compares what the kernels take with the table, or writes it anew.
-pub fn registers(library: &str, write: bool) -> Result {
-    let nvrtc = Nvrtc::open(Some(Path::new(library)))?;
+/// The version that the table is made with, as a Python package.
+const PACKAGE: &str = "nvidia-cuda-nvrtc==13.5.37";
+
+/// NVRTC's library at a path; without one, that of [`PACKAGE`], which pip fetches once.
+fn nvrtc(path: Option<&str>) -> Result<Nvrtc> {
+    if let Some(path) = path {
+        return Nvrtc::open(Some(Path::new(path)));
+    }
+    let program = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+    let folder = program.parent().unwrap_or(&program).join("nvrtc");
+    let library = || {
+        // the folder within is named after CUDA's version
+        let versions = fs::read_dir(folder.join("nvidia")).into_iter().flatten().flatten();
+        let mut files = versions
+            .filter_map(|version| fs::read_dir(version.path().join("lib")).ok())
+            .flat_map(|files| files.flatten().map(|file| file.path()));
+        files.find(|file| file.to_string_lossy().contains("libnvrtc.so."))
+    };
+    if library().is_none() {
+        let mut command = Command::new("python3");
+        command.args(["-m", "pip", "install", "-q", "--no-deps", "--target"]).arg(&folder);
+        command.arg(PACKAGE);
+        run(command).map_err(|error| {
+            format!("{error}\nfetching {PACKAGE} failed; name NVRTC's library instead")
+        })?;
+    }
+    let library = library().ok_or_else(|| format!("{PACKAGE} has no library"))?;
+    Nvrtc::open(Some(&library))
+}
+
+/// Compiles the manifest and compares what the kernels take with the table, or writes it anew with `--write`; another
+/// argument is NVRTC's library.
+pub fn registers(arguments: &[&str]) -> Result {
+    let write = arguments.contains(&"--write");
+    let nvrtc = nvrtc(arguments.iter().find(|argument| **argument != "--write").copied())?;
     let programs = manifest::programs().map_err(|error| error.to_string())?;
     let texts: Vec<Text> = programs.iter().map(Text::from).collect();
     let text = print_table(&nvrtc, &texts)?;
     let path = table();
+    let error = |error: std::io::Error| format!("{}: {error}", path.display());
     if write {
-        return fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()));
+        return fs::write(&path, text).map_err(error);
     }
-    let committed =
-        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let committed = fs::read_to_string(&path).map_err(error)?;
+    let differ = differences(&committed, &text).join("\n");
     let version = |text: &str| text.lines().next().map(str::to_owned);
-    let differ: Vec<String> = differences(&committed, &text);
     match differ.is_empty() {
         true => Ok(()),
         // every version of the compiler has registers of its own
         false if version(&committed) != version(&text) => {
-            println!("another version of NVRTC gives other registers:\n{}", differ.join("\n"));
+            println!("another version of NVRTC gives other registers:\n{differ}");
             Ok(())
         }
         false => Err(format!(
-            "{}\n`cargo xtask registers <library> --write` writes the table anew; look at what changed",
-            differ.join("\n")
+            "{differ}\n`cargo xtask registers --write` writes the table anew; look at what changed"
         )),
     }
 }
@@ -74,8 +109,8 @@ fn differences(committed: &str, now: &str) -> Vec<String> {
 }
 
 /// Compiles the kernels of files of launches, for what they are tested with is more than the manifest.
-pub fn compile(library: &str, launches: &str) -> Result {
-    let nvrtc = Nvrtc::open(Some(Path::new(library)))?;
+pub fn compile(launches: &str, library: Option<&str>) -> Result {
+    let nvrtc = nvrtc(library)?;
     let mut texts = BTreeMap::new();
     let error = |error: std::io::Error| format!("{launches}: {error}");
     for file in fs::read_dir(launches).map_err(error)? {
@@ -180,6 +215,6 @@ ptxas info    : Used 40 registers, used 1 barriers, 2560 bytes smem";
             table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
         let programs = manifest::programs().unwrap();
         let names: Vec<_> = programs.iter().map(|program| program.name.as_str()).collect();
-        assert_eq!(listed, names, "`cargo xtask registers <library> --write`");
+        assert_eq!(listed, names, "`cargo xtask registers --write`");
     }
 }

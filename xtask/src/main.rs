@@ -19,11 +19,12 @@ usage: cargo xtask <job>
   fuzz <target | all> [runs]  feeds a parser random files, a million unless told otherwise
   audit                       dependencies: advisories, licences, sources
   neon                        tests of the CPU backend on AArch64, under qemu
-  registers <library> [--write]
-                              compiles the manifest's kernels with NVRTC's library, and compares the
-                              registers they take with the table
-  compile <library> <folder>  compiles the kernels of launches that tests wrote down
+  registers [--write] [library]
+                              compiles the manifest's kernels with NVRTC (pip fetches it, unless a library
+                              is named), and compares the registers they take with the table
+  compile <folder> [library]  compiles the kernels of launches that tests wrote down
   sanitize <address | thread> tests of the CPU backend under a sanitizer
+  metallib                    on a Mac with Xcode: compiles kernels for the program to embed
   metal-check                 types and lints of Metal's device code, as on a Mac
   fake-metal [arguments]      tests of Metal's device code against a fake of Apple's libraries";
 
@@ -43,11 +44,12 @@ fn main() -> ExitCode {
         ["fuzz", target] => tools::fuzz(target, "1000000"),
         ["fuzz", target, runs] => tools::fuzz(target, runs),
         ["audit"] => tools::audit(),
-        ["registers", library] => cuda::registers(library, false),
-        ["registers", library, "--write"] => cuda::registers(library, true),
-        ["compile", library, launches] => cuda::compile(library, launches),
+        ["registers", ref rest @ ..] => cuda::registers(rest),
+        ["compile", launches] => cuda::compile(launches, None),
+        ["compile", launches, library] => cuda::compile(launches, Some(library)),
         ["neon"] => machines::neon(),
         ["sanitize", kind] => machines::sanitize(kind),
+        ["metallib"] => metal::library(),
         ["metal-check"] => metal::check(),
         ["fake-metal", ref rest @ ..] => metal::fake(rest),
         _ => Err(USAGE.into()),

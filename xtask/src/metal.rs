@@ -1,10 +1,14 @@
-//! Metal's device code where there is no Mac: it is type-checked for one, and run against a fake of Apple's libraries.
+//! Metal's device code where there is no Mac: it is type-checked for one, and run against a fake of Apple's libraries. And
+//! its kernels where there is one, compiled beforehand.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use tessera_kernels::manifest;
+use tessera_tile::print;
 
 use crate::{
     machines::{Compiler, has_library, says},
@@ -32,6 +36,39 @@ pub fn check() -> Result {
     run(command)
 }
 
+/// What [`library`] needs, for its error message.
+const LIBRARY_NEEDS: &str = "\
+Metal's compiler comes with Xcode (not with its command line tools alone); without it tessera compiles kernels when a
+model is loaded for the first time";
+
+/// The oldest macOS that the library is for.
+const OLDEST: &str = "-mmacosx-version-min=13.0";
+
+/// Compiles the manifest's kernels on a Mac, for the GPU crate to embed.
+pub fn library() -> Result {
+    let xcrun = || {
+        let mut command = Command::new("xcrun");
+        command.args(["-sdk", "macosx"]);
+        command
+    };
+    if !works(xcrun().args(["-f", "metal"])) {
+        return Err(LIBRARY_NEEDS.into());
+    }
+    let programs = manifest::programs().map_err(|error| error.to_string())?;
+    let mut text = print::metal_prelude().to_owned();
+    for program in &programs {
+        text.push('\n');
+        text.push_str(&print::metal(program));
+    }
+    let folder = root().join("crates/gpu/embedded");
+    let [source, made] = ["kernels.metal", "kernels.metallib"].map(|name| folder.join(name));
+    fs::write(&source, text).map_err(|error| format!("{}: {error}", source.display()))?;
+    let mut compile = xcrun();
+    compile.arg("metal").args(print::METAL_OPTIONS).arg(OLDEST);
+    compile.arg(&source).arg("-o").arg(&made);
+    run(compile)
+}
+
 /// The line of objc2-metal that asks for a linker of Apple's.
 const LINK: &str = "#[link(name = \"Metal\", kind = \"framework\")]\n";
 
@@ -40,8 +77,8 @@ pub fn fake(arguments: &[&str]) -> Result {
     let (patched, target) = unlinked()?;
     let cargo = |job: &[&str]| {
         let mut command = Command::new("cargo");
-        command.arg("--config").arg(format!("patch.crates-io.objc2-metal.path={patched:?}"));
         command.args(job).args(["--locked", "--manifest-path", "crates/fake-metal/Cargo.toml"]);
+        command.arg("--config").arg(format!("patch.crates-io.objc2-metal.path={patched:?}"));
         command.arg("--target-dir").arg(&target);
         command
     };

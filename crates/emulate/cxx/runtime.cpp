@@ -6,13 +6,11 @@
 #include <dlfcn.h>
 #include <sys/mman.h>
 
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 
 #include "fiber.h"
-#include "kernel.h"
-#include "runtime.h"
+#include "lanes.h"
 
 namespace emu {
 namespace {
@@ -24,24 +22,14 @@ const char* const OPERATIONS[] = {
     "prefix sum", "shuffle", "ballot", "simdgroup barrier", "matrix load or store", "matrix multiplication",
 };
 
-struct Multiplication {
-    float* sum;
-    const float* left;
-    const float* right;
-    const float* addend;
-    uint32_t rows, columns, depth;
-};
-
 struct Thread {
     Fiber fiber;
     Wait wait;
     const void* place;  // where it waits
-    uint32_t value;     // what it brings, and what it gets
-    uint32_t lane;      // the lane it asks
-    const Multiplication* multiplication;
 };
 
 struct Simdgroup {
+    Part part[LANES];
     uint32_t ready;  // bits of lanes that can run
     uint32_t arrived;
     const void* place;
@@ -72,6 +60,7 @@ struct {
 
 Thread& me() { return g.thread[g.current]; }
 Simdgroup& my_simdgroup() { return g.simdgroup[g.current / LANES]; }
+Part& my_part() { return my_simdgroup().part[g.current % LANES]; }
 
 void set_ready(uint32_t thread) {
     g.thread[thread].wait = Wait::None;
@@ -155,98 +144,6 @@ void run_another(bool ends = false) {
     switch_fiber(from, me().fiber, ends);
 }
 
-float as_float(uint32_t bits) { return __builtin_bit_cast(float, bits); }
-uint32_t as_bits(float value) { return __builtin_bit_cast(uint32_t, value); }
-
-// Halves the distances: 16, 8, 4, 2, 1. The result is every lane's.
-template <class F>
-void reduce(Thread* lane, F combine) {
-    uint32_t part[LANES];
-    for (uint32_t i = 0; i < LANES; i++) part[i] = lane[i].value;
-    for (uint32_t distance = LANES / 2; distance; distance /= 2)
-        for (uint32_t i = 0; i < distance; i++) part[i] = combine(part[i], part[i + distance]);
-    for (uint32_t i = 0; i < LANES; i++) lane[i].value = part[0];
-}
-
-template <class F>
-void reduce_floats(Thread* lane, F combine) {
-    reduce(lane, [=](uint32_t a, uint32_t b) { return as_bits(combine(as_float(a), as_float(b))); });
-}
-
-void prefix_floats(Thread* lane) {
-    float sum = 0;
-    for (uint32_t i = 0; i < LANES; i++) {
-        float value = as_float(lane[i].value);
-        lane[i].value = as_bits(sum);
-        sum += value;
-    }
-}
-
-void prefix_ints(Thread* lane) {
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < LANES; i++) {
-        uint32_t value = lane[i].value;
-        lane[i].value = sum;
-        sum += value;
-    }
-}
-
-void shuffle(Thread* lane) {
-    uint32_t value[LANES];
-    for (uint32_t i = 0; i < LANES; i++) value[i] = lane[i].value;
-    for (uint32_t i = 0; i < LANES; i++) {
-        if (lane[i].lane >= LANES) fail(lane[i].place, nullptr, "lane %u asks lane %u", i, lane[i].lane);
-        lane[i].value = value[lane[i].lane];
-    }
-}
-
-void ballot(Thread* lane) {
-    uint32_t bits = 0;
-    for (uint32_t i = 0; i < LANES; i++) bits |= uint32_t(lane[i].value != 0) << i;
-    for (uint32_t i = 0; i < LANES; i++) lane[i].value = bits;
-}
-
-void multiply(Thread* lane) {
-    const Multiplication m = *lane[0].multiplication;
-    constexpr uint32_t MOST = 16 * 16;
-    float left[MOST], right[MOST], sum[MOST];
-    auto gather = [&](float* to, uint32_t count, auto part) {
-        uint32_t share = count / LANES;
-        for (uint32_t i = 0; i < count; i++) to[i] = part(*lane[i / share].multiplication)[i % share];
-    };
-    gather(left, m.rows * m.depth, [](auto& m) { return m.left; });
-    gather(right, m.depth * m.columns, [](auto& m) { return m.right; });
-    gather(sum, m.rows * m.columns, [](auto& m) { return m.addend; });
-    for (uint32_t r = 0; r < m.rows; r++)
-        for (uint32_t d = 0; d < m.depth; d++)
-            for (uint32_t c = 0; c < m.columns; c++)
-                sum[r * m.columns + c] += left[r * m.depth + d] * right[d * m.columns + c];
-    uint32_t share = m.rows * m.columns / LANES;
-    for (uint32_t i = 0; i < m.rows * m.columns; i++) lane[i / share].multiplication->sum[i % share] = sum[i];
-}
-
-void combine(emu_operation operation, Thread* lane) {
-    auto larger = [](auto a, auto b) { return a > b ? a : b; };
-    auto smaller = [](auto a, auto b) { return a < b ? a : b; };
-    switch (operation) {
-        case emu_sum_float: return reduce_floats(lane, [](float a, float b) { return a + b; });
-        case emu_max_float: return reduce_floats(lane, [](float a, float b) { return fmaxf(a, b); });
-        case emu_min_float: return reduce_floats(lane, [](float a, float b) { return fminf(a, b); });
-        case emu_sum_int: return reduce(lane, [](uint32_t a, uint32_t b) { return a + b; });
-        case emu_max_uint: return reduce(lane, larger);
-        case emu_min_uint: return reduce(lane, smaller);
-        case emu_max_int: return reduce(lane, [=](int32_t a, int32_t b) { return larger(a, b); });
-        case emu_min_int: return reduce(lane, [=](int32_t a, int32_t b) { return smaller(a, b); });
-        case emu_prefix_float: return prefix_floats(lane);
-        case emu_prefix_int: return prefix_ints(lane);
-        case emu_shuffle: return shuffle(lane);
-        case emu_ballot: return ballot(lane);
-        case emu_matrix_multiply: return multiply(lane);
-        case emu_order:
-        case emu_matrix_move: return;
-    }
-}
-
 void meet(emu_operation operation, const void* place) {
     auto& simdgroup = my_simdgroup();
     if (!simdgroup.arrived) {
@@ -265,7 +162,7 @@ void meet(emu_operation operation, const void* place) {
         simdgroup.arrived = 0;
         simdgroup.turn += operation == emu_order;
         uint32_t first = g.current / LANES * LANES;
-        combine(operation, &g.thread[first]);
+        combine(operation, simdgroup.part);
         for (uint32_t lane = 0; lane < LANES; lane++) set_ready(first + lane);
     }
     if (order) acquire(order);
@@ -289,7 +186,7 @@ void run_group() {
         // Floats that are not numbers, and numbers that are no index.
         memset(g.kernel->addresses[i], 0xff, g.kernel->bytes[i]);
     }
-    memset(g.simdgroup, 0, sizeof g.simdgroup);
+    memset(g.simdgroup, 0, sizeof(Simdgroup) * g.threads / LANES);
     g.live = g.threads;
     g.ready = g.arrived = 0;
     g.entered = false;
@@ -357,16 +254,18 @@ void emu_simdgroup_barrier() { meet(emu_order, __builtin_return_address(0)); }
 void emu_meet(emu_operation operation) { meet(operation, __builtin_return_address(0)); }
 
 unsigned emu_combine(emu_operation operation, unsigned value, unsigned lane) {
-    me().value = value;
-    me().lane = lane;
-    meet(operation, __builtin_return_address(0));
-    return me().value;
+    const void* place = __builtin_return_address(0);
+    if (lane >= LANES) fail(place, nullptr, "lane %u asks lane %u", g.current % LANES, lane);
+    my_part().value = value;
+    my_part().lane = lane;
+    meet(operation, place);
+    return my_part().value;
 }
 
 void emu_multiply(float* sum, const float* left, const float* right, const float* addend, unsigned rows,
                    unsigned columns, unsigned depth) {
     Multiplication mine = {sum, left, right, addend, rows, columns, depth};
-    me().multiplication = &mine;
+    my_part().multiplication = &mine;
     meet(emu_matrix_multiply, __builtin_return_address(0));
 }
 

@@ -68,10 +68,11 @@ fn text_flags(language: Language) -> Vec<&'static str> {
                 "-Wno-unknown-attributes",
             ]
         }
-        Language::Cuda => vec!["-xc++", "-std=c++20", "-Icuda"],
+        Language::Cuda => vec!["-xc++", "-std=c++20", "-include", "cuda/instructions.h"],
     };
     flags.extend(["-Wall", "-Werror", "-Wno-ignored-attributes", "-Wno-unknown-pragmas"]);
-    flags.extend(["-Wno-unused-variable", "-Wno-unused-function", "-Wno-unused-const-variable"]);
+    // What is not used is no mistake of a text.
+    flags.push("-Wno-unused");
     flags.extend(["-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-I."]);
     // Where lanes meet is known by its address: no such place may become two, nor two one.
     flags.extend(["-fconvergent-functions", "-mllvm", "-enable-tail-merge=false"]);

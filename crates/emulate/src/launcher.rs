@@ -131,7 +131,7 @@ fn metal_type(elem: Elem) -> &'static str {
 fn cuda_type(elem: Elem) -> &'static str {
     match elem {
         Elem::F32 => "float",
-        Elem::F16 => "__half",
+        Elem::F16 => "half",
         Elem::U32 => "unsigned int",
         Elem::I32 => "int",
         Elem::BF16 | Elem::U16 => "unsigned short",

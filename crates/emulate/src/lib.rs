@@ -17,6 +17,8 @@
 //! A shift by 32 or more goes unseen in Metal text, as it is defined in OpenCL; CUDA text of the same program shows it.
 //! Numbers are the CPU's: functions such as `exp` are more exact here than on a device, and denormals are not flushed.
 //!
+//! It runs on Linux: on x86-64 with a context switch of its own, elsewhere with `ucontext`, which is tried on x86-64 only.
+//!
 //! [`mutate`] makes mistakes in programs, to see that tests find them.
 
 mod compile;

@@ -101,6 +101,20 @@ pub struct Library {
     _folder: tempfile::TempDir,
 }
 
+/// What is launched.
+pub(crate) struct Request<'a> {
+    /// Index in the library's table.
+    pub kernel: u32,
+    /// Threadgroups.
+    pub grid: [u32; 3],
+    /// Whether the last comes first.
+    pub backward: bool,
+    /// How long it may take.
+    pub limit: Duration,
+    /// Words of the argument struct.
+    pub words: &'a [u32],
+}
+
 enum Runner {
     Loaded(Mutex<Loaded>),
     Process(Process),
@@ -189,13 +203,14 @@ impl Library {
         let program = &self.programs[index];
         fits(program, "buffers", program.buffers.len(), buffers.len())?;
         fits(program, "words of arguments", program.fields.len(), args.len())?;
-        let (index, backward) = (index as u32, order == Order::Backward);
+        let (kernel, backward) = (index as u32, order == Order::Backward);
+        let request = Request { kernel, grid, backward, limit: self.limit, words: args };
         match &self.runner {
             Runner::Loaded(loaded) => {
                 let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
                 let copies: Result<Vec<_>, _> = buffers.iter().map(|b| Guarded::new(b)).collect();
                 let copies = copies.map_err(io("memory for buffers"))?;
-                let done = loaded.launch(index, grid, backward, self.limit, args, &copies);
+                let done = loaded.launch(&request, &copies);
                 done.map_err(|(ending, report)| self.failure(program, ending, &report))?;
                 for (buffer, copy) in program.buffers.iter().zip(&copies) {
                     outside(program, buffer, copy)?;
@@ -207,20 +222,16 @@ impl Library {
                 }
                 Ok(())
             }
-            Runner::Process(process) => {
-                match process
-                    .launch(&self.text, index, grid, backward, self.limit, args, buffers)?
-                {
-                    Ending::Well => Ok(()),
-                    Ending::Failed(report) => {
-                        Err(self.failure(program, load::Ending::Divergent, &report))
-                    }
-                    Ending::TooLong => Err(self.too_long(program)),
-                    Ending::Found(finding) => {
-                        Err(Error::Found { kernel: program.name.clone(), finding })
-                    }
+            Runner::Process(process) => match process.launch(&self.text, &request, buffers)? {
+                Ending::Well => Ok(()),
+                Ending::Failed(report) => {
+                    Err(self.failure(program, load::Ending::Divergent, &report))
                 }
-            }
+                Ending::TooLong => Err(self.too_long(program)),
+                Ending::Found(finding) => {
+                    Err(Error::Found { kernel: program.name.clone(), finding })
+                }
+            },
         }
     }
 

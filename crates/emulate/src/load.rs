@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::error::Error;
+use crate::{error::Error, library::Request};
 
 /// As `emu::Launch` in kernel.h.
 #[repr(C)]
@@ -72,27 +72,23 @@ impl Loaded {
     /// is not; the address sanitizer sees it.
     pub fn launch(
         &mut self,
-        kernel: u32,
-        grid: [u32; 3],
-        backward: bool,
-        limit: Duration,
-        arguments: &[u32],
+        request: &Request<'_>,
         buffers: &[Guarded],
     ) -> Result<(), (Ending, String)> {
         let buffers: Vec<_> = buffers.iter().map(Guarded::address).collect();
         let mut report = [0u8; 1024];
         let launch = RawLaunch {
-            kernel,
-            grid,
-            backward: backward.into(),
-            arguments: arguments.as_ptr().cast(),
+            kernel: request.kernel,
+            grid: request.grid,
+            backward: request.backward.into(),
+            arguments: request.words.as_ptr().cast(),
             buffers: buffers.as_ptr(),
             report: report.as_mut_ptr().cast(),
             report_bytes: report.len() as u64,
         };
         watch_signals();
         ESCAPE.set(Some(self.escape));
-        let timer = Timer::start(limit);
+        let timer = Timer::start(request.limit);
         // SAFETY: the launch and all it points to outlive the call, and nobody else uses the library's memory meanwhile.
         let ending = unsafe { (self.launch)(&raw const launch) };
         drop(timer);

@@ -13,6 +13,7 @@ use std::{
 use crate::{
     Language, Sanitizer,
     error::{Error, Finding, io, source_line},
+    library::Request,
     symbols,
 };
 
@@ -43,18 +44,15 @@ impl Process {
     pub fn launch(
         &self,
         text: &str,
-        kernel: u32,
-        grid: [u32; 3],
-        backward: bool,
-        limit: Duration,
-        arguments: &[u32],
+        request: &Request<'_>,
         buffers: &mut [&mut [u8]],
     ) -> Result<Ending, Error> {
         let folder = crate::compile::folder()?;
         let (launch, filled) = (folder.path().join("launch"), folder.path().join("buffers"));
-        fs::write(&launch, describe(kernel, grid, backward, arguments, buffers))
-            .map_err(io(&launch))?;
-        let Some(output) = self.run(&launch, &filled, limit)? else { return Ok(Ending::TooLong) };
+        fs::write(&launch, describe(request, buffers)).map_err(io(&launch))?;
+        let Some(output) = self.run(&launch, &filled, request.limit)? else {
+            return Ok(Ending::TooLong);
+        };
         let report = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status.code() {
             Some(0) => {
@@ -144,20 +142,13 @@ impl Process {
 }
 
 /// A launch as driver.cpp reads it.
-fn describe(
-    kernel: u32,
-    grid: [u32; 3],
-    backward: bool,
-    arguments: &[u32],
-    buffers: &[&mut [u8]],
-) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut numbers = vec![kernel];
-    numbers.extend(grid);
-    numbers.extend([backward.into(), arguments.len() as u32]);
-    numbers.extend(arguments);
+fn describe(request: &Request<'_>, buffers: &[&mut [u8]]) -> Vec<u8> {
+    let mut numbers = vec![request.kernel];
+    numbers.extend(request.grid);
+    numbers.extend([request.backward.into(), request.words.len() as u32]);
+    numbers.extend(request.words);
     numbers.push(buffers.len() as u32);
-    numbers.iter().for_each(|number: &u32| bytes.extend(number.to_ne_bytes()));
+    let mut bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
     for buffer in buffers {
         bytes.extend((buffer.len() as u64).to_ne_bytes());
         bytes.extend(buffer.iter());

@@ -13,13 +13,13 @@ const SOURCES: &[(&str, &str)] = sources![
     "kernel.h",
     "fiber.h",
     "fiber.cpp",
+    "lanes.h",
     "runtime.cpp",
     "driver.cpp",
     "metal/metal_stdlib",
     "metal/metal_simdgroup_matrix",
     "cuda/emu_cuda.h",
-    "cuda/cuda_fp16.h",
-    "cuda/mma.h",
+    "cuda/instructions.h",
 ];
 
 /// Writes them into a folder.

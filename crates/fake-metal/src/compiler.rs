@@ -31,6 +31,8 @@ pub struct Library(Vec<Arc<Kernel>>);
 pub struct Descriptor {
     function: Option<Arc<Kernel>>,
     threads: usize,
+    /// Whether threadgroups are promised to be of whole simdgroups.
+    whole: bool,
     archives: Vec<Ref>,
 }
 
@@ -40,6 +42,9 @@ pub struct Archive(BTreeSet<(String, u64)>);
 
 /// First line of an archive's file.
 const MAGIC: &str = "machine code of a fake";
+
+/// What a compiled library begins with, before its text.
+pub const METALLIB: &str = "library of a fake\n";
 
 /// `MTLLanguageVersion3_0`
 const LANGUAGE: usize = 3 << 16;
@@ -173,6 +178,20 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
                 }
             })
         }
+        (Body::Device, "newLibraryWithData:error:") => {
+            method!(|this, data: &'static Object, error: *mut *const Object| -> *const Object {
+                let (world, body) = (this.world(), data.body());
+                let Body::Data(data) = &*body else { return ptr::null() };
+                let text = str::from_utf8(data).ok().and_then(|t| t.strip_prefix(METALLIB));
+                match text.ok_or("not a library".into()).and_then(|text| compile(world, text)) {
+                    Ok(library) => Ref::new(world, Body::Library(library)).into_raw(),
+                    Err(why) => {
+                        fail(world, error, 1, &why);
+                        ptr::null()
+                    }
+                }
+            })
+        }
         (Body::Library(_), "newFunctionWithName:") => {
             method!(|this, name: &'static Object| -> *const Object {
                 let (body, name) = (this.body(), read(name));
@@ -196,7 +215,7 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
             set!(Descriptor, |descriptor, threads: usize| descriptor.threads = threads)
         }
         (Body::Descriptor(_), "setThreadGroupSizeIsMultipleOfThreadExecutionWidth:") => {
-            set!(Descriptor, |_descriptor, _multiple: bool| ())
+            set!(Descriptor, |descriptor, whole: bool| descriptor.whole = whole)
         }
         (Body::Descriptor(_), "setBinaryArchives:") => {
             set!(Descriptor, |descriptor, archives: &'static Object| match &*archives.body() {
@@ -225,6 +244,9 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
                 let program = kernel.program();
                 if descriptor.threads != program.threads as usize {
                     return refuse(3, "not the number of threads that the text says");
+                }
+                if descriptor.whole && !descriptor.threads.is_multiple_of(32) {
+                    world.violation("threadgroups of whole simdgroups are promised and not given");
                 }
                 if program.shared_bytes() > world.settings.shared {
                     return refuse(3, "too much threadgroup memory");

@@ -50,6 +50,28 @@ pub(crate) fn fail(world: &Arc<World>, to: *mut *const Object, code: isize, text
     }
 }
 
+/// Bytes as an object; the destructor is always the one that says they are copied.
+#[unsafe(no_mangle)]
+extern "C-unwind" fn dispatch_data_create(
+    bytes: *const u8,
+    len: usize,
+    _queue: usize,
+    destructor: usize,
+) -> *const Object {
+    let world = World::current();
+    if destructor != 0 {
+        world.violation("data that is not copied");
+    }
+    // SAFETY: the caller says that they are there
+    let bytes = unsafe { slice::from_raw_parts(bytes, len) };
+    Ref::new(&world, Body::Data(bytes.to_vec())).into_raw()
+}
+
+#[unsafe(no_mangle)]
+extern "C-unwind" fn dispatch_release(object: &'static Object) {
+    object.release();
+}
+
 pub(crate) fn of_class(class: &str, name: &str) -> Option<Method> {
     match (class, name) {
         ("NSString" | "NSArray", "alloc") => method!(|_class| -> *const Object {

@@ -29,5 +29,6 @@ use tessera_gpu::device;
 #[path = "../../gpu/src/metal/mod.rs"]
 pub mod metal;
 
+pub use compiler::METALLIB;
 pub use execute::POISON;
 pub use world::{Settings, World};

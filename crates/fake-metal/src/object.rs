@@ -27,6 +27,7 @@ pub enum Body {
     Text(std::ffi::CString),
     Array(Vec<Ref>),
     Url(PathBuf),
+    Data(Vec<u8>),
     Files,
     Process,
     Error {

@@ -36,7 +36,7 @@ pub struct Spy {
 impl Spy {
     /// Opens Metal's device in the world of this thread, without an archive.
     pub fn open(mistake: Option<Mistake>) -> Result<Self, DeviceError> {
-        let (metal, world) = (Metal::open(None)?, World::current());
+        let (metal, world) = (Metal::open(None, None)?, World::current());
         Ok(Self { metal, world, mistake, barriers: 0 })
     }
 }
@@ -49,6 +49,10 @@ impl Device for Spy {
 
     fn name(&self) -> &'static str {
         self.metal.name()
+    }
+
+    fn identity(&self) -> String {
+        self.metal.identity()
     }
 
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Buffer, DeviceError> {

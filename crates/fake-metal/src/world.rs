@@ -73,6 +73,9 @@ pub struct World {
     pub(crate) dispatches: AtomicU64,
 }
 
+/// An odd number, the golden ratio's digits.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
 thread_local! {
     static CURRENT: RefCell<Arc<World>> = RefCell::default();
 }
@@ -84,7 +87,7 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl World {
     /// Makes a world and enters it on this thread.
     pub fn enter(settings: Settings) -> Arc<Self> {
-        let random = AtomicU64::new(settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let random = AtomicU64::new(settings.seed << 32);
         let world = Arc::new(Self { settings, random, ..Self::default() });
         CURRENT.with(|current| current.replace(Arc::clone(&world)));
         world
@@ -121,13 +124,12 @@ impl World {
         lock(&self.violations).clone()
     }
 
-    /// A number below `n`.
+    /// A number below `n`: Steele, Lea and Flood's SplitMix.
     pub(crate) fn draw(&self, n: usize) -> usize {
-        let mut x = self.random.load(Relaxed);
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        self.random.store(x, Relaxed);
+        let mut x = self.random.fetch_add(GOLDEN, Relaxed);
+        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^= x >> 31;
         ((x >> 32) as usize * n) >> 32
     }
 

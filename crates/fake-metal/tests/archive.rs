@@ -1,4 +1,4 @@
-//! Machine code is made once, and again when what was kept cannot be used.
+//! Kernels are compiled once, beforehand if they could be, and again when what was kept cannot be used.
 
 mod common;
 
@@ -6,19 +6,20 @@ use std::{fs, path::Path};
 
 use common::{clean, programs};
 use fake_metal::{
-    Settings, World,
-    metal::{Metal, user_cache},
+    METALLIB, Settings, World,
+    metal::{Embedded, Metal, user_cache},
 };
 use tessera_gpu::device::Device;
+use tessera_tile::print;
 
 /// Starts afresh: what was compiled, and what was wrong with the archive.
 fn start(settings: Settings, folder: &Path) -> (u64, Option<String>) {
     let world = World::enter(settings);
     world.know(&programs());
-    let mut metal = Metal::open(Some(folder)).unwrap();
+    let mut metal = Metal::open(Some(folder), None).unwrap();
     let pipelines = metal.build(&programs()).unwrap();
     assert_eq!(pipelines.len(), 3);
-    let told = (metal.compiled(), metal.cache_problem().map(str::to_owned));
+    let told = (metal.compiled(), metal.problems().first().cloned());
     assert_eq!(world.machine(), told.0, "each kernel is compiled once");
     drop((pipelines, metal));
     clean(&world);
@@ -89,4 +90,36 @@ fn the_users_folder_is_the_systems() {
     let world = World::enter(Settings { caches: "/Users/me/Caches".into(), ..Settings::default() });
     assert_eq!(user_cache().unwrap(), Path::new("/Users/me/Caches/tessera/metal"));
     clean(&world);
+}
+
+/// Builds the kernels, some of which are embedded: texts compiled at run time, and what was wrong.
+fn build(embedded: Embedded) -> (u64, Vec<String>) {
+    let world = World::enter(Settings::default());
+    world.know(&programs());
+    let mut metal = Metal::open(None, Some(embedded)).unwrap();
+    let pipelines = metal.build(&programs()).unwrap();
+    assert_eq!(pipelines.len(), 3);
+    let told = (world.texts(), metal.problems().to_vec());
+    drop((pipelines, metal));
+    clean(&world);
+    told
+}
+
+#[test]
+fn embedded_kernels_are_not_compiled_again() {
+    let text = |count: usize| -> &'static str {
+        let kernels: String = programs()[..count].iter().map(print::metal).collect();
+        format!("{}{kernels}", print::metal_prelude()).leak()
+    };
+    let library = |text: &str| -> &'static [u8] { format!("{METALLIB}{text}").leak().as_bytes() };
+    let all = Embedded { text: text(3), library: library(text(3)) };
+    assert_eq!(build(all), (0, vec![]));
+    let some = Embedded { text: text(2), library: library(text(2)) };
+    assert_eq!(build(some), (1, vec![]));
+    // of an older version of the kernels
+    let old = text(3).replace("const", "const ").leak();
+    assert_eq!(build(Embedded { text: old, library: library(text(3)) }), (1, vec![]));
+    let (texts, problems) = build(Embedded { text: text(3), library: b"damaged" });
+    assert_eq!(texts, 1);
+    assert!(problems.len() == 1 && problems[0].contains("not a library"), "{problems:?}");
 }

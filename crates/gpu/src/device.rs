@@ -165,7 +165,10 @@ pub trait Device: Sized + Send + 'static {
         &mut self,
         kernel: &Self::Pipeline,
         launches: &[Launch<'_, Self::Buffer>],
-    ) -> Result<f64, DeviceError> {
+    ) -> Result<f64, DeviceError>
+    where
+        Self: Sized,
+    {
         let pass = || {
             let commands = in_turn(self, kernel, launches)?;
             let begun = Instant::now();

@@ -156,7 +156,7 @@ pub type MetalDevice = metal::Metal;
 pub fn metal() -> Gpu<impl Fn() -> Result<MetalDevice, DeviceError>> {
     Gpu::new("metal", EXACT, || {
         #[cfg(target_os = "macos")]
-        return metal::Metal::open(metal::user_cache().as_deref());
+        return metal::Metal::open(metal::user_cache().as_deref(), metal::Embedded::OWN);
         #[cfg(not(target_os = "macos"))]
         return Err(DeviceError::Absent {
             device: "metal",

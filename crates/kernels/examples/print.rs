@@ -17,6 +17,7 @@ fn main() {
         rows: 2,
         simdgroups: 4,
         batch: 1,
+        blocks: 32,
         ragged: false,
         norm: false,
         bias: false,

@@ -43,6 +43,8 @@ pub struct Matvec {
     pub simdgroups: u32,
     /// Vectors at once.
     pub batch: u32,
+    /// Blocks of 32 columns whose input lies in shared memory at once: 32, 64 or 128, see [`blocks`].
+    pub blocks: u32,
     /// Whether `cols` is not a multiple of 32.
     pub ragged: bool,
     /// Whether `x` is normalised.
@@ -154,7 +156,8 @@ impl Spec for Matvec {
         let flags = [(self.ragged, "_ragged"), (self.norm, "_norm"), (self.bias, "_bias")];
         let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
         let end = self.end.name();
-        format!("matvec_{}_r{rows}_s{simdgroups}_n{batch}{flags}{end}", matrix.name())
+        let blocks = self.blocks;
+        format!("matvec_{}_r{rows}_s{simdgroups}_n{batch}_b{blocks}{flags}{end}", matrix.name())
     }
 
     fn threads(&self) -> u32 {
@@ -171,6 +174,11 @@ impl Spec for Matvec {
             () if a.rows == 0 || a.cols == 0 || a.vectors == 0 => Err("an empty product".into()),
             () if !self.ragged && !a.cols.is_multiple_of(STEP) => {
                 Err(format!("{} columns, not a multiple of {STEP}", a.cols))
+            }
+            () if ![32, 64, 128].contains(&self.blocks)
+                || self.blocks * self.batch > MOST_BLOCKS =>
+            {
+                Err(format!("{} blocks of {} vectors at once", self.blocks, self.batch))
             }
             () if !(1..=MAX_BATCH).contains(&self.batch) => {
                 Err(format!("{} vectors at once, not 1 to {MAX_BATCH}", self.batch))
@@ -222,11 +230,11 @@ fn matvec(
     let mut sums = vec![vec![0.0; vectors]; rows.len()];
     let mut squares = vec![0.0; vectors];
     let steps = div_ceil(a.cols, STEP);
-    for chunk in (val(0u32)..steps).step_by(k.blocks()) {
+    for chunk in (val(0u32)..steps).step_by(k.blocks) {
         barrier();
         stage(&input, chunk, &squares);
         barrier();
-        for first in (0..k.blocks()).step_by(32) {
+        for first in (0..k.blocks).step_by(32) {
             let place = lane() + first;
             // beyond the end the input is zeros, and any weights will do
             let block = min(chunk + place, steps - 1);
@@ -273,19 +281,24 @@ const SQUARES: [&str; MAX_BATCH as usize] = ["squares_0", "squares_1", "squares_
 /// Vectors at once at most.
 pub const MAX_BATCH: u32 = 4;
 
+/// [`Matvec::blocks`] for `cols` columns: as many as there are, and as there is room for.
+pub fn blocks(cols: u32, batch: u32) -> u32 {
+    // a lane takes one block of 32, and as many turns as there are
+    let there_are = cols.div_ceil(STEP).next_power_of_two().max(LANES);
+    there_are.min(MOST_BLOCKS / batch.next_power_of_two())
+}
+
+/// Blocks of all vectors that there is room for.
+const MOST_BLOCKS: u32 = 128;
+
 /// Vectors of four elements of a step.
 const QUADS: u32 = STEP / 4;
 
 impl Matvec {
-    /// Blocks of 32 columns whose input is in shared memory at once.
-    fn blocks(&self) -> u32 {
-        128 / self.batch.next_power_of_two()
-    }
-
     /// From one quad of a block to the next, in quads: neighbouring blocks lie side by side, and neighbouring quads in
     /// different banks.
     fn stride(&self) -> u32 {
-        self.blocks() + 1
+        self.blocks + 1
     }
 }
 
@@ -312,7 +325,7 @@ fn stage(input: &Input<'_>, chunk: Val<u32>, squares: &[Var<f32>]) {
     let factors = k.matrix.factors();
     for v in 0..k.batch {
         let from = min(input.first + v, a.vectors - 1) * a.cols;
-        for i in (thread()..k.blocks() * QUADS).step_by(threads()) {
+        for i in (thread()..k.blocks * QUADS).step_by(threads()) {
             let column = chunk * STEP + i * 4;
             let four = quad(k.ragged, input.x, from, column, a.cols);
             let weights = input.norm.map(|norm| quad(k.ragged, norm, val(0), column, a.cols));

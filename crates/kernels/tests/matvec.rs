@@ -34,7 +34,8 @@ impl Asked {
             rows: 2,
             simdgroups: 2,
             batch: 1,
-            ragged: cols % 32 != 0,
+            blocks: 32,
+            ragged: !cols.is_multiple_of(32),
             norm: false,
             bias: false,
             end: End::Parts(1),
@@ -125,7 +126,8 @@ fn remainders_and_epilogues() {
     for rows in [1, 2, 5, 8, 9] {
         let mut asked = Asked::new(FOUR_BITS, rows, 1088);
         asked.vectors = 3;
-        asked.kernel = Matvec { batch: 2, bias: true, end: End::Residual, ..asked.kernel };
+        asked.kernel =
+            Matvec { batch: 2, blocks: 64, bias: true, end: End::Residual, ..asked.kernel };
         asked.check();
     }
     for cols in [1, 31, 33, 70] {
@@ -134,6 +136,9 @@ fn remainders_and_epilogues() {
         asked.kernel = Matvec { rows: 4, batch: 4, norm: true, ..asked.kernel };
         asked.check();
     }
+    let mut asked = Asked::new(FOUR_BITS, 3, 4224);
+    asked.kernel = Matvec { blocks: 128, norm: true, ..asked.kernel };
+    asked.check();
     let mut asked = Asked::new(Packing::Nvfp4, 3, 48);
     asked.vectors = 2;
     asked.kernel = Matvec { rows: 1, end: End::Residual, ..asked.kernel };

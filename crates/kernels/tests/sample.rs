@@ -129,7 +129,7 @@ fn bias_penalties_and_masks() {
                 top_k: [0, 20][n % 2],
                 ..at([0.0, 0.8, 1.3][n % 3])
             };
-            let allowed = |i: usize| i % (n + 1) == 0;
+            let allowed = |i: usize| i.is_multiple_of(n + 1);
             let mask = (n > 1).then(|| (0..vocab).map(allowed).collect());
             let logits = logits(n % KINDS, n as u64, vocab);
             Row { logits, sampling, history, mask, position: n as u32 }
@@ -220,7 +220,7 @@ fn log_probabilities() {
     }
 }
 
-/// More tokens than a list takes are kept, and few of very many.
+/// More tokens than a list takes are kept, few of very many, and about as many as a list takes.
 #[test]
 fn a_large_vocabulary() {
     let vocab = 50_000;
@@ -231,6 +231,7 @@ fn a_large_vocabulary() {
         row(logits(0, 2, vocab), narrow, 2),
         row(logits(2, 3, vocab), Sampling { top_k: 20_000, top_p: 0.5, ..at(1.0) }, 3),
         row(logits(0, 4, vocab), at(1.0), 4),
+        row(logits(0, 5, vocab), Sampling { top_k: 1950, top_p: 0.8, ..at(1.0) }, 5),
     ];
     let mut case = Case::new(rows.into_iter());
     case.threads = [256, 1024];

@@ -103,10 +103,10 @@ fn memories_are_declared_by_their_access() {
     let cuda = print::cuda(&program);
     for line in [
         "extern \"C\" __global__ void __launch_bounds__(32) made(",
-        "    const __half* __restrict__ x,",
+        "    const half* __restrict__ x,",
         "    ushort* y,",
         "    schar* z)",
-        "    __shared__ __align__(32) __half s[5];",
+        "    __shared__ __align__(32) half s[5];",
     ] {
         assert!(cuda.lines().any(|found| found == line), "no {line:?} in\n{cuda}");
     }

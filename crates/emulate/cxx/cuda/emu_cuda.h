@@ -39,19 +39,6 @@ EMU_VECTOR(unsigned char, uchar, 1)
 EMU_VECTOR(signed char, char, 1)
 #undef EMU_VECTOR
 
-typedef _Float16 __half;
-typedef _Float16 half;
-struct __attribute__((aligned(4))) __half2 { __half x, y; };
-typedef __half2 half2;
-
-inline float __half2float(__half x) { return float(x); }
-inline __half __float2half(float x) { return __half(x); }
-inline __half __float2half_rn(float x) { return __half(x); }
-inline float2 __half22float2(__half2 x) { return {float(x.x), float(x.y)}; }
-inline __half2 __floats2half2_rn(float x, float y) { return {__half(x), __half(y)}; }
-inline __half __ushort_as_half(unsigned short x) { return __builtin_bit_cast(__half, x); }
-inline unsigned short __half_as_ushort(__half x) { return __builtin_bit_cast(unsigned short, x); }
-
 inline unsigned __float_as_uint(float x) { return __builtin_bit_cast(unsigned, x); }
 inline int __float_as_int(float x) { return __builtin_bit_cast(int, x); }
 inline float __uint_as_float(unsigned x) { return __builtin_bit_cast(float, x); }

@@ -1,5 +1,7 @@
 //! Printed text is run and compared with plain Rust and with the simulator; mistakes are made, and found.
 
+#![cfg(target_os = "linux")] // the runtime has been tried nowhere else
+
 #[path = "../../../tile/tests/kernels/mod.rs"]
 mod constructs;
 

@@ -1,7 +1,7 @@
 //! A few kernels in one step, on any device.
 #![allow(dead_code)] // each test uses its part
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use fake_metal::{World, spy::Spy};
 use tessera_gpu::{
@@ -50,7 +50,6 @@ fn norm() -> RmsNorm {
     RmsNorm { per_head: false, threads: 64 }
 }
 
-/// A product, of a weight that is packed.
 fn product() -> (Matvec, Vec<Vec<u8>>) {
     let packing = Packing::Affine { bits: 4, group: 32, scale: Float::F16 };
     let weight = encode(packing, WIDTH, WIDTH, &random(7, WIDTH * WIDTH)).unwrap();
@@ -61,6 +60,7 @@ fn product() -> (Matvec, Vec<Vec<u8>>) {
         rows: 2,
         simdgroups: 2,
         batch: 1,
+        blocks: 32,
         ragged: false,
         norm: false,
         bias: false,
@@ -71,8 +71,14 @@ fn product() -> (Matvec, Vec<Vec<u8>>) {
 
 /// The kernels of [`Step`].
 pub fn programs() -> Vec<Program> {
-    vec![norm().record().unwrap(), product().0.record().unwrap(), Select.record().unwrap()]
+    static PROGRAMS: LazyLock<Vec<Program>> = LazyLock::new(|| {
+        vec![norm().record().unwrap(), PRODUCT.0.record().unwrap(), Select.record().unwrap()]
+    });
+    PROGRAMS.clone()
 }
+
+/// A product, and the planes of its weight.
+static PRODUCT: LazyLock<(Matvec, Vec<Vec<u8>>)> = LazyLock::new(product);
 
 /// A step of nine launches: two chains that meet, with barriers where they are needed and nowhere else.
 pub struct Step<D: Device> {
@@ -94,9 +100,8 @@ impl<D: Device> Step<D> {
             device.write(&mut buffer, 0, contents)?;
             Ok::<_, DeviceError>(buffer)
         };
-        let planes = product().1;
         let planes =
-            planes.iter().map(|plane| filled(plane, "planes")).collect::<Result<_, _>>()?;
+            PRODUCT.1.iter().map(|plane| filled(plane, "planes")).collect::<Result<_, _>>()?;
         let weights = filled(&bytes(&random(3, 2 * PLACE / 4)), "weights")?;
         let rows = filled(&1u32.to_le_bytes(), "rows")?;
         let arena = filled(&[0; PLACE * PLACES], "vectors")?;
@@ -126,13 +131,13 @@ impl<D: Device> Step<D> {
         macro_rules! product {
             ($from:expr, $residual:expr, $to:expr) => {{
                 let mut bound = vec![$from];
-                bound.extend(planes.iter().zip(&product().1).map(|(buffer, plane)| Bound {
+                bound.extend(planes.iter().zip(&PRODUCT.1).map(|(buffer, plane)| Bound {
                     buffer,
                     offset: 0,
                     bytes: plane.len(),
                 }));
                 bound.extend([$residual, $to]);
-                let grid = tessera_tile::Spec::grid(&product().0, &product_args);
+                let grid = tessera_tile::Spec::grid(&PRODUCT.0, &product_args);
                 recording.dispatch(&pipelines[1], &bound, &product_args.words(), grid)?
             }};
         }

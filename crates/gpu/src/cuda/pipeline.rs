@@ -54,7 +54,7 @@ impl Pipeline {
 }
 
 impl Cuda {
-    /// As [`Device::build`], of kernels that were printed before.
+    /// As [`Device::build`](crate::device::Device::build), of kernels that were printed before.
     pub fn build_texts(&mut self, kernels: &[Text]) -> Result<Vec<Pipeline>, DeviceError> {
         let refuse = |kernel: &Text, why| {
             let kernel = kernel.name.clone();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use objc2::{rc::Retained, runtime::ProtocolObject};
-use objc2_foundation::{NSArray, NSProcessInfo, NSURL};
+use objc2_foundation::{NSArray, NSURL};
 use objc2_metal::{
     MTLBinaryArchive, MTLBinaryArchiveDescriptor, MTLComputePipelineDescriptor, MTLDevice,
 };
@@ -25,15 +25,14 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Opens the archive of `text` in `folder`. If there is none, or if it is damaged, an empty one is begun.
+    /// Opens the archive of `key` (the text, and what device and system it is compiled for) in `folder`. If there is none, or
+    /// if it is damaged, an empty one is begun.
     pub(super) fn open(
         device: &ProtocolObject<dyn MTLDevice>,
         folder: &Path,
-        text: &str,
+        key: &[String; 2],
     ) -> Result<Self, String> {
-        let system = NSProcessInfo::processInfo().operatingSystemVersionString();
-        let key = [text, &device.name().to_string(), &system.to_string()];
-        let path = folder.join(format!("{:016x}.metalarchive", hash(&key)));
+        let path = folder.join(format!("{:016x}.metalarchive", hash(key)));
         let descriptor = MTLBinaryArchiveDescriptor::new();
         if path.is_file() {
             let place = url(&path)?;
@@ -90,7 +89,7 @@ fn url(path: &Path) -> Result<Retained<NSURL>, String> {
 }
 
 /// Fowler, Noll and Vo's hash (1a, 64 bits), of parts with an end of their own.
-fn hash(parts: &[&str]) -> u64 {
+fn hash(parts: &[String]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0xff]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -4,9 +4,10 @@
 //! committed once and awaited once. Memory is shared by the CPU and the GPU, so what is uploaded is in its place before
 //! the step is committed, and what is downloaded is read where it lies.
 //!
-//! Kernels come as text ([`print::metal`](tessera_tile::print::metal)). Metal compiles a text in two stages: to Apple's
-//! intermediate code, which the system keeps in a cache of its own, and from there to machine code, which is most of the
-//! work and which [`archive`] keeps on disk, so that a model's second start does none of it.
+//! Kernels come as text ([`print::metal`](tessera_tile::print::metal)). Metal compiles a text in two stages. The first, to
+//! Apple's intermediate code, was done beforehand for [`Embedded`] kernels; of others the system keeps the result in a
+//! cache of its own. The second, to machine code, is most of the work; its result is kept on disk (`archive.rs`), so that
+//! a model's second start does none of it.
 //!
 //! Needs a GPU of Apple's own, of the family 7 (M1) or newer, and macOS 13.
 //!
@@ -23,7 +24,10 @@ mod commands;
 mod library;
 mod pipeline;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use objc2::{
     rc::{Retained, autoreleasepool},
@@ -41,6 +45,8 @@ use crate::device::{Bound, Device, DeviceError};
 use archive::Archive;
 pub use buffer::Buffer;
 pub use commands::{Commands, Pending};
+pub use library::Embedded;
+use library::Libraries;
 pub use pipeline::Pipeline;
 
 // a program without windows has no default device unless it is linked to this
@@ -48,18 +54,24 @@ pub use pipeline::Pipeline;
 unsafe extern "C" {}
 
 /// A GPU of this Mac.
-#[derive(Debug)]
 pub struct Metal {
     device: Retained<ProtocolObject<dyn MTLDevice>>,
     queue: Retained<ProtocolObject<dyn MTLCommandQueue>>,
+    embedded: Option<Embedded>,
     cache: Option<PathBuf>,
-    cache_problem: Option<String>,
+    problems: Vec<String>,
     compiled: u64,
+}
+
+impl fmt::Debug for Metal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metal").field("cache", &self.cache).finish_non_exhaustive()
+    }
 }
 
 impl Metal {
     /// Opens the default GPU. Machine code is kept in the folder `cache`, which is made when something is put there.
-    pub fn open(cache: Option<&Path>) -> Result<Self, DeviceError> {
+    pub fn open(cache: Option<&Path>, embedded: Option<Embedded>) -> Result<Self, DeviceError> {
         autoreleasepool(|_| {
             let absent = |why: &str| DeviceError::Absent { device: "metal", why: why.into() };
             let device =
@@ -70,40 +82,36 @@ impl Metal {
             }
             let queue = device.newCommandQueue().ok_or_else(|| absent("it has no queue left"))?;
             let cache = cache.map(Path::to_path_buf);
-            Ok(Self { device, queue, cache, cache_problem: None, compiled: 0 })
+            Ok(Self { device, queue, embedded, cache, problems: Vec::new(), compiled: 0 })
         })
     }
 
-    /// What kept the machine code of the kernels built last from being found on disk or put there. All works without;
-    /// only the next start takes longer.
-    pub fn cache_problem(&self) -> Option<&str> {
-        self.cache_problem.as_deref()
+    /// What kept embedded kernels from being used, or machine code from being found on disk or put there, when kernels
+    /// were built last. All works without; only the start takes longer.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     fn build_all(&mut self, programs: &[Program]) -> Result<Vec<Pipeline>, DeviceError> {
-        let text = library::text(programs);
-        let library = library::compile(&self.device, &text)
-            .map_err(|error| library::blame(&self.device, programs, &error))?;
-        self.cache_problem = None;
+        let (libraries, problem) = Libraries::new(&self.device, self.embedded, programs)?;
+        self.problems = problem.into_iter().collect();
+        let key = [library::text(programs), self.identity()];
         let mut archive = match &self.cache {
             None => None,
-            Some(folder) => match Archive::open(&self.device, folder, &text) {
-                Ok(archive) => Some(archive),
-                Err(problem) => {
-                    self.cache_problem = Some(problem);
-                    None
-                }
-            },
+            Some(folder) => Archive::open(&self.device, folder, &key)
+                .map_err(|problem| self.problems.push(problem))
+                .ok(),
         };
         let mut pipelines = Vec::with_capacity(programs.len());
         for program in programs {
             let (pipeline, compiled) =
-                Pipeline::new(&self.device, &library, program, archive.as_mut())?;
+                Pipeline::new(&self.device, &libraries, program, archive.as_mut())?;
             self.compiled += u64::from(compiled);
             pipelines.push(pipeline);
         }
-        if let Some(archive) = archive {
-            self.cache_problem = archive.save().err();
+        self.problems.extend(archive.and_then(|archive| archive.save().err()));
+        for problem in &self.problems {
+            tracing::warn!("loading takes longer than it need: {problem}");
         }
         Ok(pipelines)
     }
@@ -139,6 +147,13 @@ impl Device for Metal {
 
     fn name(&self) -> &'static str {
         "metal"
+    }
+
+    fn identity(&self) -> String {
+        autoreleasepool(|_| {
+            let system = NSProcessInfo::processInfo().operatingSystemVersionString();
+            format!("{}, macOS {system}", self.device.name())
+        })
     }
 
     fn identity(&self) -> String {

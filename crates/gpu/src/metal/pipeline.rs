@@ -1,13 +1,15 @@
 //! Kernels ready to be launched, made when a model is loaded.
 
+use std::fmt;
+
 use objc2::{rc::Retained, runtime::ProtocolObject};
 use objc2_foundation::NSError;
 use objc2_metal::{
-    MTLComputePipelineDescriptor, MTLComputePipelineState, MTLDevice, MTLLibrary, MTLPipelineOption,
+    MTLComputePipelineDescriptor, MTLComputePipelineState, MTLDevice, MTLPipelineOption,
 };
 use tessera_tile::{Program, ir::LANES};
 
-use super::{Archive, explain, ns};
+use super::{Archive, explain, library::Libraries, ns};
 use crate::device::DeviceError;
 
 /// Buffers that Metal binds at most, the argument struct among them.
@@ -16,23 +18,28 @@ const MOST_BUFFERS: usize = 31;
 /// Bytes of an argument struct at most (`setBytes`).
 const MOST_ARGUMENT_BYTES: usize = 4096;
 
+type State = Retained<ProtocolObject<dyn MTLComputePipelineState>>;
+
 /// A kernel.
-#[derive(Debug)]
 pub struct Pipeline {
-    state: Retained<ProtocolObject<dyn MTLComputePipelineState>>,
+    state: State,
     name: String,
     threads: usize,
     buffers: usize,
     args: usize,
 }
 
-type State = Retained<ProtocolObject<dyn MTLComputePipelineState>>;
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("name", &self.name).finish_non_exhaustive()
+    }
+}
 
 impl Pipeline {
     /// Makes one, out of the archive if it is there, and whether it had to be compiled.
     pub(super) fn new(
         device: &ProtocolObject<dyn MTLDevice>,
-        library: &ProtocolObject<dyn MTLLibrary>,
+        libraries: &Libraries,
         program: &Program,
         archive: Option<&mut Archive>,
     ) -> Result<(Self, bool), DeviceError> {
@@ -43,8 +50,8 @@ impl Pipeline {
         if bound > MOST_BUFFERS || args * 4 > MOST_ARGUMENT_BYTES {
             return Err(refuse(format!("{bound} buffers and {args} arguments are too many")));
         }
-        let function = library
-            .newFunctionWithName(&ns(&name))
+        let function = libraries
+            .function(program)
             .ok_or_else(|| refuse("it is not in the compiled library".into()))?;
         let threads = program.threads as usize;
         let descriptor = MTLComputePipelineDescriptor::new();

@@ -1,4 +1,5 @@
-// Needs no header but what the compiler brings: run-time compilation then asks for nothing but its library.
+// Needs no header but what the compiler brings: run-time compilation then asks for nothing but its library. Whoever compiles
+// for something else than a GPU defines TESSERA_INSTRUCTIONS and has what is written in PTX here.
 
 typedef unsigned char uchar;
 typedef signed char schar;
@@ -21,6 +22,7 @@ TESSERA_INLINE ushort bfloat_of_float(float x) {
     return ushort((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+#ifndef TESSERA_INSTRUCTIONS
 // A number of half precision, as it lies in memory.
 struct half {
     ushort bits;
@@ -32,15 +34,16 @@ TESSERA_INLINE float float_of_half_bits(uint bits) {
     return x;
 }
 
-TESSERA_INLINE float float_of_half(half x) {
-    return float_of_half_bits(x.bits);
-}
-
 // To the nearest, ties to even.
 TESSERA_INLINE ushort half_bits_of_float(float x) {
     ushort bits;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
     return bits;
+}
+#endif
+
+TESSERA_INLINE float float_of_half(half x) {
+    return float_of_half_bits(x.bits);
 }
 
 TESSERA_INLINE half half_of_float(float x) {
@@ -241,6 +244,7 @@ TESSERA_INLINE int sum_of_lanes_before(int x, uint lane) {
 
 // Matrices of 16 x 16, spread over the lanes, in shared memory otherwise. Of half precision they are what the device has; of
 // single precision their elements are rounded to 11 significant bits (tf32), and they are two matrices of 16 x 8 and 8 x 16.
+#ifndef TESSERA_INSTRUCTIONS
 #define TESSERA_4(x) "=r"((x)[0]), "=r"((x)[1]), "=r"((x)[2]), "=r"((x)[3])
 #define TESSERA_8(x) TESSERA_4(x), TESSERA_4((x) + 4)
 #define TESSERA_READ_4(x) "r"((x)[0]), "r"((x)[1]), "r"((x)[2]), "r"((x)[3])
@@ -307,12 +311,6 @@ TESSERA_MULTIPLY_F16(tile_f16_left_transposed, tile_f16_right_transposed, "col.c
                      : "memory");                                                                                    \
     }
 TESSERA_LOAD_SUM(tile_f16_sum, "m16n16k16")
-
-// The type of the tile tells that it is transposed.
-template <class Tile, class Element>
-TESSERA_INLINE void tile_load_transposed(Tile& tile, const Element* from, uint stride) {
-    tile_load(tile, from, stride);
-}
 
 template <class Sum>
 TESSERA_INLINE void tile_fill(Sum& tile, float x) {
@@ -396,3 +394,10 @@ TESSERA_INLINE void tile_store(const tile_f32_sum& tile, float* to, uint stride)
                  : "memory");
 }
 #endif
+#endif
+
+// The type of the tile tells that it is transposed.
+template <class Tile, class Element>
+TESSERA_INLINE void tile_load_transposed(Tile& tile, const Element* from, uint stride) {
+    tile_load(tile, from, stride);
+}

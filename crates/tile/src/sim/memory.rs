@@ -53,7 +53,7 @@ impl Memory {
         assert!(offset + bytes.len() <= self.bytes, "a write beyond the memory");
         let mut at = offset;
         let mut rest = bytes;
-        while at % 4 != 0 && !rest.is_empty() {
+        while !at.is_multiple_of(4) && !rest.is_empty() {
             self.put(at, 1, u32::from(rest[0]));
             (at, rest) = (at + 1, &rest[1..]);
         }
@@ -74,7 +74,7 @@ impl Memory {
     /// When they go beyond the end.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) {
         assert!(offset + bytes.len() <= self.bytes, "a read beyond the memory");
-        if offset % 4 == 0 {
+        if offset.is_multiple_of(4) {
             for (chunk, word) in bytes.chunks_mut(4).zip(&self.words[offset / 4..]) {
                 chunk.copy_from_slice(&word.load(Relaxed).to_le_bytes()[..chunk.len()]);
             }

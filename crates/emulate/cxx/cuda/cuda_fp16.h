@@ -1,2 +1,0 @@
-// See emu_cuda.h.
-#include "emu_cuda.h"
