@@ -2,7 +2,8 @@
 
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{End, Matvec, MatvecArgs},
+    end::End,
+    matvec::{Matvec, MatvecArgs},
 };
 use tessera_quant::{Float, Packing};
 use tessera_tile::{

@@ -8,7 +8,7 @@ use tessera_tile::prelude::*;
 
 use crate::{
     codes::{Matrix, Planes, STEP},
-    matvec::{End, Part, parts, put},
+    end::{End, Part, parts, put},
     stage::{self as staging, Operand, PART, Scratch},
     tune::{Tunable, pairs, variants},
 };

@@ -10,7 +10,8 @@ use common::{
 use tessera_graph::Activation;
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{End, Matvec, MatvecArgs},
+    end::End,
+    matvec::{Matvec, MatvecArgs},
     unit::Unit,
 };
 use tessera_quant::{Float, Packing, encode};

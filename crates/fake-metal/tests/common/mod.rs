@@ -10,7 +10,8 @@ use tessera_gpu::{
 };
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{End, Matvec, MatvecArgs},
+    end::End,
+    matvec::{Matvec, MatvecArgs},
     rms_norm::{RmsNorm, RmsNormArgs},
     select::{Select, SelectArgs},
 };

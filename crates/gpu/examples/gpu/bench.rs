@@ -7,7 +7,8 @@ use tessera_gpu::{
 };
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{End, Matvec, MatvecArgs, blocks},
+    end::End,
+    matvec::{Matvec, MatvecArgs, blocks},
 };
 use tessera_quant::{Float, Packing};
 use tessera_tile::{Arguments, Program, Record, Spec, prelude::*};

@@ -6,8 +6,9 @@ use tessera_graph::{
 use tessera_kernels::{
     codes::STEP,
     embed::{Embed, EmbedArgs},
+    end::End,
     matmul::{Matmul, MatmulArgs},
-    matvec::{self, End, Matvec, MatvecArgs},
+    matvec::{self, Matvec, MatvecArgs},
     rms_norm::{RmsNorm, RmsNormArgs},
     unit::{Limits, Unit},
 };

@@ -8,25 +8,17 @@
 //! that was 27 % of a copy's speed); a lane's weights are all asked for before any is used; codes of 4 bits become
 //! floats by a mask and a subtraction.
 
-use tessera_tile::{flow::Compare, prelude::*};
+mod input;
+
+use tessera_tile::prelude::*;
 
 use crate::{
-    codes::{Matrix, Planes, STEP, Step},
+    codes::{Matrix, Planes, STEP},
+    end::{End, parts, put},
     rms_norm::group_sum,
     tune::{Tunable, pairs, variants},
-    unit::Unit,
 };
-
-/// What becomes of the products of a [`Matvec`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum End {
-    /// They are results, of this many parts (1 to 3), whose matrices are one under the other.
-    Parts(u32),
-    /// The residual is added.
-    Residual,
-    /// The matrix is a gate's and what it lets through, one under the other; the result is the unit's.
-    Gated(Unit),
-}
+use input::{Input, shelf, stage};
 
 /// `y = norm(x) W^T + bias`, and what [`End`] makes of it.
 ///
@@ -76,76 +68,6 @@ pub struct MatvecArgs {
     pub alpha: f32,
     /// Of a clipped unit: largest magnitude.
     pub limit: f32,
-}
-
-impl End {
-    /// Number of results.
-    pub(crate) fn parts(self) -> u32 {
-        match self {
-            Self::Parts(parts) => parts,
-            _ => 1,
-        }
-    }
-
-    /// The unit, if there is one.
-    pub(crate) fn unit(self) -> Option<Unit> {
-        match self {
-            Self::Gated(unit) => Some(unit),
-            _ => None,
-        }
-    }
-
-    /// How many matrices are one under the other for one result.
-    pub(crate) fn halves(self) -> u32 {
-        1 + u32::from(self.unit().is_some())
-    }
-
-    /// Part of a kernel's name.
-    pub(crate) fn name(self) -> String {
-        match self {
-            Self::Parts(1) => String::new(),
-            Self::Parts(parts) => format!("_p{parts}"),
-            Self::Residual => "_residual".into(),
-            Self::Gated(unit) => format!("_{}", unit.name()),
-        }
-    }
-
-    /// Whether it can be made of `rows` rows, of which `first` and `second` are those of the first parts.
-    pub(crate) fn check(self, rows: u32, first: u32, second: u32) -> Result<(), String> {
-        let parts = match self.parts() {
-            1 => 0,
-            2 => first,
-            _ => first.saturating_add(second),
-        };
-        match self.unit() {
-            _ if !(1..=3).contains(&self.parts()) || parts > rows => {
-                Err(format!("{} parts of {rows} rows", self.parts()))
-            }
-            Some(unit) if !unit.is_gated() || !rows.is_multiple_of(2) => {
-                Err(format!("a gate and what it lets through in {rows} rows"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A result of several, and its number of rows.
-pub(crate) type Part = (Out<F32>, Val<u32>);
-
-/// The results of `rows` rows in all, of which `first` and `second` are those of the first ones.
-pub(crate) fn parts(
-    outs: (Out<F32>, Option<Out<F32>>, Option<Out<F32>>),
-    rows: Val<u32>,
-    first: Val<u32>,
-    second: Val<u32>,
-) -> Vec<Part> {
-    match outs {
-        (y, None, _) => vec![(y, rows)],
-        (y, Some(next), None) => vec![(y, first), (next, rows - first)],
-        (y, Some(next), Some(last)) => {
-            vec![(y, first), (next, second), (last, rows - first - second)]
-        }
-    }
 }
 
 impl Spec for Matvec {
@@ -291,153 +213,7 @@ pub fn blocks(cols: u32, batch: u32) -> u32 {
 /// Blocks of all vectors that there is room for.
 const MOST_BLOCKS: u32 = 128;
 
-/// Vectors of four elements of a step.
-const QUADS: u32 = STEP / 4;
-
-impl Matvec {
-    /// From one quad of a block to the next, in quads: neighbouring blocks lie side by side, and neighbouring quads in
-    /// different banks.
-    fn stride(&self) -> u32 {
-        self.blocks + 1
-    }
-}
-
-/// The input of a threadgroup.
-struct Input<'a> {
-    k: &'a Matvec,
-    x: In<F32>,
-    norm: Option<In<F32>>,
-    /// First vector.
-    first: Val<u32>,
-    shelf: Shared<F32>,
-    a: &'a Args<MatvecArgs>,
-}
-
-fn shelf(k: &Matvec) -> Shared<F32> {
-    shared("input", k.batch * QUADS * k.stride() * 4)
-}
-
-/// Puts the blocks from `chunk` on into shared memory, times the norm's weights and what [`Planes::product`] wants; zeros
-/// beyond the end. Adds to the sums of squares.
-#[device]
-fn stage(input: &Input<'_>, chunk: Val<u32>, squares: &[Var<f32>]) {
-    let (k, a) = (input.k, input.a);
-    let factors = k.matrix.factors();
-    for v in 0..k.batch {
-        let from = min(input.first + v, a.vectors - 1) * a.cols;
-        for i in (thread()..k.blocks * QUADS).step_by(threads()) {
-            let column = chunk * STEP + i * 4;
-            let four = quad(k.ragged, input.x, from, column, a.cols);
-            let weights = input.norm.map(|norm| quad(k.ragged, norm, val(0), column, a.cols));
-            if weights.is_some() {
-                squares[v as usize] =
-                    four.iter().fold(squares[v as usize].get(), |sum, &x| fma(x, x, sum));
-            }
-            let scaled: [_; 4] = std::array::from_fn(|j| {
-                let x = weights.map_or(four[j], |w| four[j] * (w[j] + a.offset));
-                if factors[j] == 1.0 { x } else { x * factors[j] }
-            });
-            let place = (i % QUADS + v * QUADS) * k.stride() + i / QUADS;
-            input.shelf.store(place * 4, scaled);
-        }
-    }
-}
-
-/// Four elements from `column` on of the vector that begins at `from`; zeros beyond its end.
-#[device]
-fn quad(
-    ragged: bool,
-    x: In<F32>,
-    from: Val<u32>,
-    column: Val<u32>,
-    cols: Val<u32>,
-) -> [Val<f32>; 4] {
-    if ragged {
-        std::array::from_fn(|j| {
-            let inside = Compare::lt(column + j as u32, cols);
-            select(inside, x.at(select(inside, from + column + j as u32, from)), 0.0)
-        })
-    } else {
-        let inside = Compare::lt(column, cols);
-        let four = x.load::<4>(select(inside, from + column, from));
-        four.map(|x| select(inside, x, 0.0))
-    }
-}
-
-impl Input<'_> {
-    /// The elements of a block, as they lie in shared memory, and their sum.
-    fn elements(&self, v: u32, place: Val<u32>) -> (Vec<Val<f32>>, Val<f32>) {
-        let factors = self.k.matrix.factors();
-        let read = |q: u32| self.shelf.load::<4>((place + (q + v * QUADS) * self.k.stride()) * 4);
-        let elements: Vec<_> = (0..QUADS).flat_map(read).collect();
-        let mut parts = elements.iter().zip(factors.iter().cycle());
-        let (&first, _) = parts.next().expect("a block is not empty");
-        let total = parts.fold(first, |sum, (&x, &factor)| match factor {
-            1.0 => sum + x,
-            _ => fma(x, 1.0 / factor, sum),
-        });
-        (elements, total)
-    }
-}
-
 #[device]
 fn add(sum: &Var<f32>, product: Val<f32>) {
     *sum = sum.get() + product;
-}
-
-/// Writes a product to the part that its row belongs to; parts come with their rows.
-#[device]
-pub(crate) fn put(parts: &[Part], vector: Val<u32>, row: Val<u32>, sum: Val<f32>) {
-    let (y, rows) = parts[0];
-    if parts.len() == 1 {
-        y.set(vector * rows + row, sum);
-    } else {
-        if row < rows {
-            y.set(vector * rows + row, sum);
-        } else {
-            put(&parts[1..], vector, row - rows, sum);
-        }
-    }
-}
-
-/// [`STEP`] elements of vector `v`, zeros beyond its end.
-pub(crate) fn columns(
-    ragged: bool,
-    x: In<F32>,
-    v: Val<u32>,
-    block: Val<u32>,
-    cols: Val<u32>,
-) -> Vec<Val<f32>> {
-    let first = v * cols + block * STEP;
-    if !ragged {
-        return (0..STEP / 4).flat_map(|i| x.load::<4>(first + i * 4)).collect();
-    }
-    (0..STEP)
-        .map(|i| {
-            let inside = Compare::lt(block * STEP + i, cols);
-            select(inside, x.at(select(inside, first + i, first)), 0.0)
-        })
-        .collect()
-}
-
-/// The product of a step with as many elements.
-pub(crate) fn dot(step: &Step, x: &[Val<f32>]) -> Val<f32> {
-    let sum = |from: usize, to: usize| {
-        let mut products = step.values[from..to].iter().zip(&x[from..to]);
-        let (&w, &x) = products.next().expect("a step is not empty");
-        products.fold(w * x, |sum, (&w, &x)| fma(w, x, sum))
-    };
-    if step.groups.is_empty() {
-        return sum(0, x.len());
-    }
-    let size = x.len() / step.groups.len();
-    let parts = step.groups.iter().enumerate().map(|(g, &(scale, bias))| {
-        let (from, to) = (g * size, (g + 1) * size);
-        let scaled = sum(from, to) * scale;
-        bias.map_or(scaled, |bias| {
-            let total = x[from..to].iter().copied().reduce(|a, b| a + b);
-            fma(total.expect("a group is not empty"), bias, scaled)
-        })
-    });
-    parts.reduce(|a, b| a + b).expect("a step has groups")
 }
