@@ -23,6 +23,7 @@ usage: cargo xtask <job>
                               compiles the manifest's kernels with NVRTC (pip fetches it, unless a library
                               is named), and compares the registers they take with the table
   compile <folder> [library]  compiles the kernels of launches that tests wrote down
+  emulate <metal | cuda>      tests of GPU kernels, their printed text executed on the CPU beside the simulator
   sanitize <address | thread> tests of the CPU backend under a sanitizer
   metallib                    on a Mac with Xcode: compiles kernels for the program to embed
   metal-check                 types and lints of Metal's device code, as on a Mac
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ["registers", ref rest @ ..] => cuda::registers(rest),
         ["compile", launches] => cuda::compile(launches, None),
         ["compile", launches, library] => cuda::compile(launches, Some(library)),
+        ["emulate", language] => tools::emulate(language),
         ["neon"] => machines::neon(),
         ["sanitize", kind] => machines::sanitize(kind),
         ["metallib"] => metal::library(),

@@ -18,6 +18,14 @@ pub fn ci() -> Result {
 /// others, of a crate without any, slower for nothing.
 const HAS_UNSAFE: [&str; 4] = ["config", "gguf", "safetensors", "safetensors_index"];
 
+/// Tests of the GPU kernels, with their text in `language` executed beside the simulator.
+pub fn emulate(language: &str) -> Result {
+    let mut test = Command::new("cargo");
+    test.args(["test", "--locked", "--release", "-p", "tessera-kernels", "--tests"]);
+    test.env("TESSERA_EMULATE", language);
+    run(test)
+}
+
 /// Runs one fuzz target, or each in turn, on `runs` inputs.
 pub fn fuzz(target: &str, runs: &str) -> Result {
     let runs: u64 = runs.parse().map_err(|e| format!("{runs:?} is no number of inputs: {e}"))?;

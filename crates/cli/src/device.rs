@@ -4,8 +4,10 @@ use anyhow::Result;
 use clap::ValueEnum;
 use tessera_cpu::{Cpu, CpuOptions};
 use tessera_gpu::{
-    Gpu,
+    Gpu, MetalDevice,
+    cuda::Cuda,
     device::DeviceError,
+    sim::Sim,
     tune::{Folder, Report, search::Watch},
 };
 use tessera_graph::{Backend, BackendError, KvType};
@@ -14,15 +16,15 @@ use tessera_models::Bound;
 use crate::{args::LoadArgs, errors::usage};
 
 /// An NVIDIA GPU, with what `tessera tune` found for it; so the others.
-fn cuda() -> Gpu<impl Fn() -> Result<tessera_gpu::cuda::Cuda, DeviceError>> {
+fn cuda() -> Gpu<impl Fn() -> Result<Cuda, DeviceError>> {
     tessera_gpu::cuda(tessera_gpu::cuda::Options::default()).with_tables(Folder::of_user())
 }
 
-fn metal() -> Gpu<impl Fn() -> Result<tessera_gpu::MetalDevice, DeviceError>> {
+fn metal() -> Gpu<impl Fn() -> Result<MetalDevice, DeviceError>> {
     tessera_gpu::metal().with_tables(Folder::of_user())
 }
 
-fn sim() -> Gpu<impl Fn() -> Result<tessera_gpu::sim::Sim, DeviceError>> {
+fn sim() -> Gpu<impl Fn() -> Result<Sim, DeviceError>> {
     tessera_gpu::sim(tessera_gpu::Checks::Access).with_tables(Folder::of_user())
 }
 

@@ -20,6 +20,14 @@ pub struct Loaded {
     pub machine: Machine,
 }
 
+impl Drop for Loaded {
+    /// Waits until the model is gone: a GPU's driver does not bear the end of a process beside that.
+    fn drop(&mut self) {
+        // a model that has failed is gone already
+        let _ = self.model.unload().wait();
+    }
+}
+
 /// Loads a model, fetching it if it is not here. `adjust` has the last word on the options.
 ///
 /// # Errors

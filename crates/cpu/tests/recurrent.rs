@@ -8,7 +8,7 @@ use common::{
     hybrid::{Hybrid, Layer, Part, Steps, VOCAB, hybrid},
     logits, oracle, relative,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 use tessera_cpu::Level;
 use tessera_graph::{CHUNK, Graph, HeadOrder, KvType, NO_SLOT, Weights};
 
@@ -117,7 +117,8 @@ fn strong_and_weak_decays_stay_near_the_oracle() {
 
 fn any_layer() -> impl Strategy<Value = Layer> {
     let scan = (1..5usize, 1..4usize, 1..70usize, 1..131usize, any::<bool>());
-    let delta = (1..4usize, 1..4usize, 1..70usize, 1..70usize, any::<(bool, bool)>());
+    // a key of one element is divided by its own size: near zero that tells nothing of it but rounding
+    let delta = (1..4usize, 1..4usize, 4..70usize, 1..70usize, any::<(bool, bool)>());
     prop_oneof![
         scan.prop_map(|(groups, share, head_dim, state, log)| Layer::Scan {
             heads: groups * share,
@@ -139,7 +140,12 @@ fn any_layer() -> impl Strategy<Value = Layer> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    // the same cases on every push: how near is near enough was found with many more
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
 
     /// Any shape, any lengths, any cuts, several sequences.
     #[test]

@@ -67,7 +67,7 @@ pub struct Launch<'a, B> {
 }
 
 /// A device. Only [`Queue`](crate::queue::Queue) and [`Device::time`] call the functions that make, commit and await commands.
-pub trait Device: Send + 'static {
+pub trait Device: Sized + Send + 'static {
     /// Memory on the device.
     type Buffer: Send + Debug;
     /// A kernel ready to be launched.

@@ -151,8 +151,12 @@ impl<D: Device> Model<D> {
         (&mut self.queue, &self.buffers)
     }
 
-    /// Runs a step, and leaves what it made on the device.
-    pub(crate) fn submit(&mut self, batch: &Batch) -> Result<Shape, BackendError> {
+    /// Runs a step up to a stage, not included, or all of it; what was made stays on the device until the next one.
+    pub(crate) fn submit(
+        &mut self,
+        batch: &Batch,
+        until: Option<usize>,
+    ) -> Result<Shape, BackendError> {
         batch.check(&self.graph, &self.limits)?;
         self.check_blocks(batch)?;
         let mode = self.draws.fill(batch)?;
@@ -168,12 +172,17 @@ impl<D: Device> Model<D> {
             longest: batch.runs.iter().map(|run| run.len).max().unwrap_or(0),
             context: last.unwrap_or(0),
         };
-        self.run(words, &shape)?;
+        self.run(words, &shape, until)?;
         Ok(shape)
     }
 
     /// Sends what the step is told, launches everything, and waits.
-    fn run(&mut self, words: usize, shape: &Shape) -> Result<(), BackendError> {
+    fn run(
+        &mut self,
+        words: usize,
+        shape: &Shape,
+        until: Option<usize>,
+    ) -> Result<(), BackendError> {
         let Buffers { side, .. } = &mut self.buffers;
         let lists = [&self.draws.biases, &self.draws.history];
         for (buffer, list) in side.iter_mut().zip(lists) {
@@ -194,7 +203,9 @@ impl<D: Device> Model<D> {
             }
         }
         self.hazards.clear();
-        for stage in self.lowered.stream.stages.iter().filter(|stage| stage.runs(shape)) {
+        let stages = &self.lowered.stream.stages;
+        let stages = &stages[..until.unwrap_or(stages.len())];
+        for stage in stages.iter().filter(|stage| stage.runs(shape)) {
             let grid = (stage.geometry)(shape, &mut self.args);
             if grid.contains(&0) {
                 continue;
@@ -212,7 +223,7 @@ impl<D: Device> Model<D> {
                 .dispatch(pipeline, &bound, &self.args, grid)
                 .map_err(|error| BackendError::Device(format!("{}: {error}", stage.label)))?;
         }
-        for range in self.lowered.results.of(&shape.mode) {
+        for range in self.lowered.results.of(&shape.mode).filter(|_| until.is_none()) {
             recording.download(self.buffers.bind(&range)?)?;
         }
         Ok(recording.commit()?.wait(&mut self.bytes)?)
@@ -297,7 +308,7 @@ impl<D: Device> Executable for Model<D> {
     }
 
     fn step(&mut self, batch: &Batch, sampled: &mut Vec<Sampled>) -> Result<(), BackendError> {
-        let shape = self.submit(batch)?;
+        let shape = self.submit(batch, None)?;
         self.collect(batch, &shape.mode, sampled);
         Ok(())
     }

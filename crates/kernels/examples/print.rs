@@ -2,7 +2,8 @@
 
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{End, Matvec, MatvecArgs},
+    end::End,
+    matvec::{Matvec, MatvecArgs},
 };
 use tessera_quant::{Float, Packing};
 use tessera_tile::{
@@ -17,6 +18,7 @@ fn main() {
         rows: 2,
         simdgroups: 4,
         batch: 1,
+        blocks: 32,
         ragged: false,
         norm: false,
         bias: false,

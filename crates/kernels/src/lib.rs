@@ -10,6 +10,7 @@ pub mod codes;
 pub mod conv;
 pub mod delta;
 pub mod embed;
+pub mod end;
 pub mod experts;
 pub mod layer_norm;
 pub mod manifest;

@@ -17,9 +17,10 @@ use crate::{
     codes::Matrix,
     conv::Conv,
     embed::Embed,
+    end::End,
     experts::{mix::ExpertMix, product::ExpertProduct, sort::ExpertSort, sum::ExpertSum},
     matmul::Matmul,
-    matvec::{End, Matvec},
+    matvec::{self, Matvec},
     pointwise::{Op, Pointwise},
     rms_norm::RmsNorm,
     rope::{Rope, RopeTable},
@@ -73,13 +74,14 @@ fn products(list: &mut List) -> Result<(), BuildError> {
         rows: 2,
         simdgroups: 4,
         batch: 1,
+        blocks: 32,
         ragged: false,
         norm: false,
         bias: false,
         end: End::Parts(1),
     };
     for batch in [1, 2, 4] {
-        list.add(Matvec { batch, ..plain })?;
+        list.add(Matvec { batch, blocks: matvec::blocks(4096, batch), ..plain })?;
     }
     let gated = End::Gated(Unit::Gated(Activation::Silu));
     for (norm, end) in [(false, End::Residual), (true, End::Parts(3)), (true, gated)] {

@@ -8,7 +8,7 @@ use tessera_tile::prelude::*;
 
 use crate::{
     codes::{Matrix, Planes, STEP},
-    matvec::{End, Part, parts, put},
+    end::{End, Part, parts, put},
     stage::{self as staging, Operand, PART, Scratch},
     tune::{Tunable, pairs, variants},
 };
@@ -140,9 +140,9 @@ const SUMS: std::ops::RangeInclusive<u32> = 2..=8;
 impl Tunable for Matmul {
     fn candidates(&self) -> Vec<Self> {
         let own = *self;
-        let blocks = pairs(&[16, 32, 64, 128], &[16, 32, 64, 128]);
+        let blocks = pairs(&[16, 32, 64], &[32, 64, 128]);
         let of = move |(vectors, rows)| {
-            let divided = pairs(&[1, 2, 4], &[1, 2, 4]);
+            let divided = pairs(&[1, 2], &[1, 2, 4]);
             divided.flat_map(move |(down, across)| {
                 [1, 2].map(|steps| Self { vectors, rows, down, across, steps, ..own })
             })

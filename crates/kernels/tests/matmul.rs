@@ -10,8 +10,8 @@ use common::{
 use tessera_graph::Activation;
 use tessera_kernels::{
     codes::Matrix,
+    end::End,
     matmul::{Matmul, MatmulArgs},
-    matvec::End,
     unit::Unit,
 };
 use tessera_quant::{Float, Packing, encode};

@@ -10,7 +10,8 @@ use common::{
 use tessera_graph::Activation;
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{End, Matvec, MatvecArgs},
+    end::End,
+    matvec::{Matvec, MatvecArgs},
     unit::Unit,
 };
 use tessera_quant::{Float, Packing, encode};
@@ -34,6 +35,7 @@ impl Asked {
             rows: 2,
             simdgroups: 2,
             batch: 1,
+            blocks: 32,
             ragged: !cols.is_multiple_of(32),
             norm: false,
             bias: false,
@@ -125,7 +127,8 @@ fn remainders_and_epilogues() {
     for rows in [1, 2, 5, 8, 9] {
         let mut asked = Asked::new(FOUR_BITS, rows, 1088);
         asked.vectors = 3;
-        asked.kernel = Matvec { batch: 2, bias: true, end: End::Residual, ..asked.kernel };
+        asked.kernel =
+            Matvec { batch: 2, blocks: 64, bias: true, end: End::Residual, ..asked.kernel };
         asked.check();
     }
     for cols in [1, 31, 33, 70] {
@@ -134,6 +137,9 @@ fn remainders_and_epilogues() {
         asked.kernel = Matvec { rows: 4, batch: 4, norm: true, ..asked.kernel };
         asked.check();
     }
+    let mut asked = Asked::new(FOUR_BITS, 3, 4224);
+    asked.kernel = Matvec { blocks: 128, norm: true, ..asked.kernel };
+    asked.check();
     let mut asked = Asked::new(Packing::Nvfp4, 3, 48);
     asked.vectors = 2;
     asked.kernel = Matvec { rows: 1, end: End::Residual, ..asked.kernel };

@@ -7,9 +7,10 @@ use tessera_kernels::{
     cache::Cache,
     codes::Matrix,
     delta::{Delta, DeltaArgs},
+    end::End,
     experts::{product::ExpertProduct, sum::ExpertSum},
     matmul::Matmul,
-    matvec::{End, Matvec, MatvecArgs},
+    matvec::{Matvec, MatvecArgs},
     rms_norm::RmsNorm,
     scan::Scan,
     sight::Sight,
@@ -58,7 +59,7 @@ fn check<T: Tunable>(kernel: T) -> usize {
 
 fn matvec(end: End, batch: u32) -> Matvec {
     let (matrix, ragged, norm, bias) = (matrix(), false, true, false);
-    Matvec { matrix, rows: 2, simdgroups: 4, batch, ragged, norm, bias, end }
+    Matvec { matrix, rows: 2, simdgroups: 4, batch, blocks: 32, ragged, norm, bias, end }
 }
 
 fn matmul(stage: Elem, end: End) -> Matmul {

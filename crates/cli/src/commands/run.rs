@@ -31,8 +31,9 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit> {
     if prompt.is_none() {
         refuse_chat(context, &args)?;
     }
-    let model = loading::load(context, &name, &args.load, |_| {})?.model;
-    let Some(prompt) = prompt else { return repl::run(context, &name, model, args) };
+    let loaded = loading::load(context, &name, &args.load, |_| {})?;
+    let model = &loaded.model;
+    let Some(prompt) = prompt else { return repl::run(context, &name, model.clone(), args) };
 
     let templated = model.template().is_some() && !args.no_template;
     let request = Request {
@@ -46,13 +47,13 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit> {
     let printer = (!context.json()).then_some(printer);
     let answer = answer::follow(context, model.generate(request), printer)?;
     match context.json() {
-        true => output::json(&as_json(&name, &model, &answer, templated, args.logprobs.is_some()))?,
+        true => output::json(&as_json(&name, model, &answer, templated, args.logprobs.is_some()))?,
         false => {
             if let Some(note) = answer.note() {
                 context.note(&note);
             }
             if args.logprobs.is_some() {
-                output::note(logprobs(&model, &answer.tokens));
+                output::note(logprobs(model, &answer.tokens));
             }
             if args.stats {
                 output::note(context.note_style().dim(&stats::line(&answer.finished)));

@@ -10,7 +10,8 @@ use tessera_gpu::{
 };
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{End, Matvec, MatvecArgs},
+    end::End,
+    matvec::{Matvec, MatvecArgs},
     rms_norm::{RmsNorm, RmsNormArgs},
     select::{Select, SelectArgs},
 };
@@ -60,6 +61,7 @@ fn product() -> (Matvec, Vec<Vec<u8>>) {
         rows: 2,
         simdgroups: 2,
         batch: 1,
+        blocks: 32,
         ragged: false,
         norm: false,
         bias: false,

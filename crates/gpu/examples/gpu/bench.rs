@@ -1,12 +1,14 @@
 //! How fast products of decoding are, in bytes of weights a second, beside a plain copy.
 
+use tessera_formats::GgmlType;
 use tessera_gpu::{
     cuda::{Cuda, Memory, Pipeline},
     device::{Bound, Device, DeviceError},
 };
 use tessera_kernels::{
     codes::Matrix,
-    matvec::{End, Matvec, MatvecArgs},
+    end::End,
+    matvec::{Matvec, MatvecArgs, blocks},
 };
 use tessera_quant::{Float, Packing};
 use tessera_tile::{Arguments, Program, Record, Spec, prelude::*};
@@ -105,67 +107,75 @@ fn program(spec: &impl Record) -> Result<Program, DeviceError> {
     spec.record().map_err(|error| DeviceError::Build { kernel, why: error.to_string() })
 }
 
+/// What is measured: a packing, and shapes in which models have it.
+fn cases() -> [(Packing, &'static [(usize, usize)]); 3] {
+    let affine = Packing::Affine { bits: 4, group: 64, scale: Float::F16 };
+    [
+        (affine, &[(4096, 4096), (14336, 4096), (4096, 14336), (576, 1536)]),
+        (Packing::Ggml(GgmlType::Q4_0), &[(2048, 2048), (16384, 2048), (2048, 8192)]),
+        (Packing::Ggml(GgmlType::Q6_K), &[(128_256, 2048)]),
+    ]
+}
+
+/// Vectors at once.
+const BATCHES: [u32; 3] = [1, 2, 4];
+
+/// Kernels to choose from, for a number of columns; those of one geometry beside each other.
+fn geometries(matrix: Matrix, cols: u32) -> Vec<Matvec> {
+    let geometries = [1, 2, 4].into_iter().flat_map(|rows| [2, 4, 8].map(|s| (rows, s)));
+    let kernels = geometries.flat_map(|(rows, simdgroups)| {
+        BATCHES.map(|batch| Matvec {
+            matrix,
+            rows,
+            simdgroups,
+            batch,
+            blocks: blocks(cols, batch),
+            ragged: false,
+            norm: false,
+            bias: false,
+            end: End::Parts(1),
+        })
+    });
+    kernels.collect()
+}
+
 fn table(device: &mut Cuda) -> Result<(), DeviceError> {
-    let packing = Packing::Affine { bits: 4, group: 64, scale: Float::F16 };
-    let matrix = Matrix { form: packing.form() };
-    let mut kernels = Vec::new();
-    for rows in [1, 2, 4, 8] {
-        for simdgroups in [2, 4, 8] {
-            for batch in [1, 2, 4, 8] {
-                kernels.push(Matvec {
-                    matrix,
-                    rows,
-                    simdgroups,
-                    batch,
-                    ragged: false,
-                    norm: false,
-                    bias: false,
-                    end: End::Parts(1),
-                });
-            }
-        }
-    }
-    let mut programs = vec![program(&CopyWords)?];
-    for kernel in &kernels {
-        programs.push(program(kernel)?);
-    }
-    let start = std::time::Instant::now();
-    let pipelines = device.build(&programs)?;
-    let compiled = device.compiled();
-    println!("{} kernels, {compiled} compiled, in {:?}", pipelines.len(), start.elapsed());
-
-    let copied = copy_speed(device, &pipelines[0])?;
-    println!("\nGB/s of weights (percent of the copy) for 1, 2, 4 and 8 vectors at once\n");
-
-    for (rows, cols) in [(4096, 4096), (14336, 4096), (4096, 14336), (576, 1536)] {
-        let weights = Weights::new(device, &matrix, rows, cols)?;
-        println!(
-            "{rows} x {cols}: {:.1} MB, {} copies",
-            weights.bytes as f64 / 1e6,
-            weights.copies
-        );
-        for (i, kernel) in kernels.iter().enumerate() {
-            let Matvec { rows: each, simdgroups, batch, .. } = *kernel;
-            if batch == 1 {
-                print!("  rows {each} simdgroups {simdgroups}:");
-            }
-            let args = MatvecArgs {
-                rows: rows as u32,
-                cols: cols as u32,
-                vectors: batch,
-                ..MatvecArgs::default()
-            };
-            let turns = Turns {
-                pipeline: &pipelines[i + 1],
-                places: weights.places(batch as usize),
-                args: args.words(),
-                grid: kernel.grid(&args),
-                bytes: weights.bytes,
-            };
-            let speed = speed(device, &turns)?;
-            print!("  {speed:6.0} ({:3.0} %)", speed / copied * 100.0);
-            if batch == 8 {
-                println!();
+    let copy = device.build(&[program(&CopyWords)?])?;
+    let copied = copy_speed(device, &copy[0])?;
+    println!("\nGB/s of weights (percent of the copy) for {BATCHES:?} vectors at once");
+    for (packing, shapes) in cases() {
+        let matrix = Matrix { form: packing.form() };
+        println!("\n{}", matrix.name());
+        for &(rows, cols) in shapes {
+            let kernels = geometries(matrix, cols as u32);
+            let programs: Vec<_> = kernels.iter().map(program).collect::<Result<_, _>>()?;
+            let pipelines = device.build(&programs)?;
+            let weights = Weights::new(device, &matrix, rows, cols)?;
+            let megabytes = weights.bytes as f64 / 1e6;
+            println!("{rows} x {cols}: {megabytes:.1} MB, {} copies", weights.copies);
+            for (kernel, pipeline) in kernels.iter().zip(&pipelines) {
+                let Matvec { rows: each, simdgroups, batch, .. } = *kernel;
+                if batch == BATCHES[0] {
+                    print!("  rows {each} simdgroups {simdgroups}:");
+                }
+                let args = MatvecArgs {
+                    rows: rows as u32,
+                    cols: cols as u32,
+                    vectors: batch,
+                    ..MatvecArgs::default()
+                };
+                let turns = Turns {
+                    pipeline,
+                    places: weights.places(batch as usize),
+                    args: args.words(),
+                    grid: kernel.grid(&args),
+                    bytes: weights.bytes,
+                };
+                let speed = speed(device, &turns)?;
+                print!("  {speed:6.0} ({:3.0} %)", speed / copied * 100.0);
+                if batch == BATCHES[BATCHES.len() - 1] {
+                    println!();
+                }
             }
         }
     }

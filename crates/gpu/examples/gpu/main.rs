@@ -3,6 +3,7 @@
 mod bench;
 mod selftest;
 mod steps;
+mod tune;
 
 use std::{
     path::{Path, PathBuf},
@@ -18,6 +19,7 @@ usage: gpu [options] <job>
   selftest <path>  repeats launches written down by tests, of a file or of a folder
   bench copy       a plain copy
   bench matvec     4-bit products of decoding beside it
+  tune <path>      all geometries of the kernels of a model in a folder
 
   --device N       which device, 0 unless told
   --nvrtc PATH     NVRTC's library
@@ -51,7 +53,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
             _ => words.push(argument),
         }
     }
-    let mut device = Cuda::open(options).map_err(|error| error.to_string());
+    let mut device = Cuda::open(options.clone()).map_err(|error| error.to_string());
     if let Ok(device) = &device {
         let (major, minor) = device.capability();
         println!("{}, compute capability {major}.{minor}", device.device_name());
@@ -62,6 +64,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
         ["selftest", path] => selftest::run(device?, Path::new(path)),
         ["bench", "copy"] => bench::copy(device?),
         ["bench", "matvec"] => bench::matvec(device?),
+        ["tune", path] => tune::run(options, Path::new(path)),
         _ => Err(USAGE.into()),
     }
 }

@@ -6,8 +6,9 @@ use tessera_graph::{
 use tessera_kernels::{
     codes::STEP,
     embed::{Embed, EmbedArgs},
+    end::End,
     matmul::{Matmul, MatmulArgs},
-    matvec::{End, Matvec, MatvecArgs},
+    matvec::{self, Matvec, MatvecArgs},
     rms_norm::{RmsNorm, RmsNormArgs},
     unit::{Limits, Unit},
 };
@@ -85,11 +86,14 @@ impl Lower<'_> {
         let &Product { linear, ref planes, ref rows, norm, bias, .. } = work;
         let (part_rows, rows, cols) = (rows, planes.rows as u32, planes.cols as u32);
         let (end, Limits { alpha, limit }) = work.end();
+        // of small matrices each row has a simdgroup, so that there is work for a whole GPU
+        let small = rows < 1024;
         let kernel = Matvec {
             matrix: planes.matrix,
-            rows: if matches!(end, End::Gated(_)) { 1 } else { 2 },
-            simdgroups: 4,
+            rows: if small || matches!(end, End::Gated(_)) { 1 } else { 2 },
+            simdgroups: if small { 4 } else { 8 },
             batch: 1,
+            blocks: 32,
             ragged: !cols.is_multiple_of(STEP),
             norm: norm.is_some(),
             bias: bias.is_some(),
@@ -105,7 +109,7 @@ impl Lower<'_> {
         for batch in BATCHES {
             let last = batch == BATCHES[BATCHES.len() - 1];
             let most = if last { FEW } else { batch };
-            let kernel = Matvec { batch, ..kernel };
+            let kernel = Matvec { batch, blocks: matvec::blocks(cols, batch), ..kernel };
             let args = move |shape: &Shape| MatvecArgs {
                 rows,
                 cols,

@@ -237,7 +237,7 @@ impl Lower<'_> {
             let sizes = args(&tune::nominal(nominal));
             let key = tune::Key::new(&spec, &sizes, nominal);
             if self.tuning.probe && nominal <= within.1 {
-                let place = (label, rows, nominal);
+                let place = (label, rows, nominal, self.stream.stages.len());
                 tune::probe::add(
                     &mut self.probes,
                     &key,

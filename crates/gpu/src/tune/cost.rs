@@ -118,7 +118,8 @@ mod tests {
             let counts = counts(groups);
             let seconds = TYPICAL.seconds(&program, &counts);
             let least = (counts.loaded + counts.stored) as f64 / TYPICAL.bandwidth;
-            assert!(seconds > before && seconds > least, "{groups}: {seconds}");
+            // until the device is full, threadgroups take no time from each other
+            assert!(seconds > 0.999 * before && seconds > least, "{groups}: {seconds}");
             before = seconds;
         }
         // a large launch is bound by memory

@@ -2,7 +2,7 @@
 //!
 //! A [`Table`] of choices belongs to one device and is kept in a file of a [`Folder`]. A choice is of a [`Key`]: the kernel as
 //! it would be without the table, the sizes it is launched with, and about how many rows the step has. Numbers of rows are
-//! cut into [`sections`]; a kernel may have another geometry in each. [`search`] makes the choices.
+//! cut into sections, up to each of [`ROWS`]; a kernel may have another geometry in each. [`search`] makes the choices.
 
 pub mod cost;
 pub(crate) mod probe;

@@ -28,6 +28,8 @@ pub(crate) struct Probe {
     pub rows: Rows,
     /// Rows of the step that stands for the section.
     pub section: u32,
+    /// The stage of the first place: what is before it makes what the kernel reads.
+    pub stage: usize,
     /// Names of the candidates, the default first.
     pub names: Vec<String>,
     /// Whether all give the same bits.
@@ -45,7 +47,7 @@ pub(crate) const MOST_SITES: usize = 64;
 pub(crate) fn add<S: Tunable>(
     probes: &mut Vec<Probe>,
     key: &Key,
-    (label, rows, section): (&str, Rows, u32),
+    (label, rows, section, stage): (&str, Rows, u32, usize),
     kernel: &S,
     bindings: &[Range],
     (nominal, args): (&S::Args, impl Fn(&Shape) -> S::Args + Send + 'static),
@@ -61,6 +63,7 @@ pub(crate) fn add<S: Tunable>(
                 label: label.to_owned(),
                 rows,
                 section,
+                stage,
                 names: names.clone(),
                 same_bits: kernel.same_bits(),
                 record: Box::new(move |i| all[i].record().map_err(|error| error.to_string())),

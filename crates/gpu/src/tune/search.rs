@@ -13,7 +13,7 @@ use crate::{
     device::{Device, Launch},
     exec::Model,
     queue::Queue,
-    stream::Shape,
+    stream::{BufferId, Shape},
 };
 
 /// A candidate is chosen if it takes at most this part of the default's time; less is noise.
@@ -50,7 +50,7 @@ impl Outcome {
     fn choice(&self, search: u64) -> Option<Choice> {
         let (kernel, seconds) = self.times[self.best].clone();
         let default_seconds = self.times[0].1;
-        (self.best > 0).then_some(Choice { kernel, default_seconds, seconds, search })
+        (self.best > 0).then(|| Choice::new(kernel, default_seconds, seconds, search))
     }
 }
 
@@ -83,13 +83,13 @@ pub(crate) fn search<D: Device>(
     let (mut outcomes, mut done) = (Vec::new(), 0);
     for &rows in rows {
         let batch = steps::step(model, &graph, rows)?;
-        // what kernels read is what a step makes
-        let shape = model.submit(&batch)?;
         for probe in probes.iter().filter(|probe| probe.section == rows) {
             if watch(done, probes.len(), &probe.key).is_break() {
                 return Err(BackendError::Cancelled);
             }
             done += 1;
+            // later stages would write over what this one reads
+            let shape = model.submit(&batch, Some(probe.stage))?;
             outcomes.extend(measure(model, probe, &shape)?);
         }
     }
@@ -159,16 +159,26 @@ fn time<D: Device>(
     kernel: &D::Pipeline,
 ) -> Result<f64, BackendError> {
     let (queue, buffers) = model.bench();
-    let mut launches = Vec::new();
-    let turns = LAUNCHES.div_ceil(probe.sites.len());
-    for site in probe.sites.iter().cycle().take(turns * probe.sites.len()) {
-        let mut args = Vec::new();
-        let grid = (site.geometry)(candidate, shape, &mut args).ok_or_else(|| {
-            BackendError::Device(format!("{} refuses its sizes", probe.names[candidate]))
-        })?;
-        let bound = site.bindings.iter().map(|range| buffers.bind(range));
-        launches.push(Launch { buffers: bound.collect::<Result<_, _>>()?, args, grid });
+    let first = &probe.sites[0];
+    let mut args = Vec::new();
+    let grid = (first.geometry)(candidate, shape, &mut args).ok_or_else(|| {
+        BackendError::Device(format!("{} refuses its sizes", probe.names[candidate]))
+    })?;
+    let mut places = Vec::new();
+    for site in &probe.sites {
+        let mut own = Vec::new();
+        if (site.geometry)(candidate, shape, &mut own) == Some(grid) && own == args {
+            let bound = first.bindings.iter().zip(&site.bindings).map(|(first, own)| {
+                // of the step only what the first place reads has been made
+                let weight = matches!(own.buffer, BufferId::Weight(_));
+                buffers.bind(if weight { own } else { first })
+            });
+            places.push(bound.collect::<Result<Vec<_>, _>>()?);
+        }
     }
+    let turns = LAUNCHES.div_ceil(places.len()) * places.len();
+    let launch = |buffers: &Vec<_>| Launch { buffers: buffers.clone(), args: args.clone(), grid };
+    let launches: Vec<_> = places.iter().cycle().take(turns).map(launch).collect();
     Ok(queue.time(kernel, &launches)?)
 }
 

@@ -12,17 +12,27 @@ use super::Key;
 use crate::caches::user_folder;
 
 /// A kernel that is faster than what it stands for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// Its name.
     pub kernel: String,
-    /// Seconds of a launch of what it stands for.
-    pub default_seconds: f64,
-    /// Seconds of a launch of it.
-    pub seconds: f64,
+    /// Picoseconds of a launch of what it stands for.
+    pub default_picoseconds: u64,
+    /// Picoseconds of a launch of it.
+    pub picoseconds: u64,
     /// Of several searches, which one found it; later ones are larger.
     #[serde(default)]
     pub search: u64,
+}
+
+impl Choice {
+    /// Of a kernel and the seconds that were measured.
+    pub fn new(kernel: String, default_seconds: f64, seconds: f64, search: u64) -> Self {
+        let picoseconds = |seconds: f64| (seconds * 1e12).round() as u64;
+        let (default_picoseconds, picoseconds) =
+            (picoseconds(default_seconds), picoseconds(seconds));
+        Self { kernel, default_picoseconds, picoseconds, search }
+    }
 }
 
 /// The choices for a device. Whatever is not in it stays as it is without.
@@ -187,7 +197,7 @@ mod tests {
     use super::*;
 
     fn choice(kernel: &str, search: u64) -> Choice {
-        Choice { kernel: kernel.into(), default_seconds: 2.5e-6, seconds: 1.25e-6, search }
+        Choice::new(kernel.into(), 2.5e-6, 1.25e-6, search)
     }
 
     fn folder() -> (tempfile::TempDir, Folder) {
@@ -228,7 +238,7 @@ mod tests {
             sound.replace("\"version\": 1", "\"version\": 2"),
             sound.replace("tessera tuning", "something else"),
             sound.replace("\"sim\"", "\"another\""),
-            sound.replace("1.25e-6", "\"fast\""),
+            sound.replace("1250000", "\"fast\""),
         ];
         for text in damaged {
             assert_ne!(text, sound);

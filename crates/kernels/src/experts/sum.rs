@@ -5,10 +5,9 @@
 
 use tessera_tile::prelude::*;
 
-use super::expert;
+use super::{columns, dot, expert};
 use crate::{
     codes::{Matrix, Planes, STEP},
-    matvec::{columns, dot},
     tune::{Tunable, pairs, variants},
 };
 

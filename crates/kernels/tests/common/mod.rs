@@ -5,6 +5,7 @@
 pub mod paged;
 pub mod product;
 pub mod steps;
+pub mod text;
 
 use std::{
     env,
@@ -48,13 +49,18 @@ pub fn try_run<S: Record>(spec: &S, args: &S::Args, buffers: &[&Memory]) -> Resu
     spec.check(args).unwrap_or_else(|error| panic!("{error}"));
     let bindings: Vec<_> = buffers.iter().map(|memory| Binding::all(memory)).collect();
     let (kernel, grid, args) = (Kernel::new(program), spec.grid(args), args.words());
-    match trace() {
+    let repeat = text::Repeat::before(kernel.program(), buffers);
+    let counts = match trace() {
         Some(trace) => {
             let mut trace = trace.lock().expect("no test fails while it writes");
             trace.launch(&kernel, grid, &args, &bindings, Checks::All).expect("a trace is written")
         }
         None => kernel.launch(grid, &args, &bindings, Checks::All),
+    }?;
+    if let Some(repeat) = repeat {
+        repeat.compare(kernel.program(), grid, &args, buffers);
     }
+    Ok(counts)
 }
 
 /// Where launches are written down, to be repeated on a real device: a file of this test in the folder that

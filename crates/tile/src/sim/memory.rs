@@ -92,6 +92,11 @@ impl Memory {
         bytes
     }
 
+    /// For each byte, whether it was ever written.
+    pub fn defined(&self) -> Vec<bool> {
+        (0..self.bytes).map(|at| self.is_defined(at, 1)).collect()
+    }
+
     /// Forgets that `bytes` from `offset` were written; nothing for memory that does not tell.
     pub fn forget(&self, offset: usize, bytes: usize) {
         if let Some(defined) = &self.defined {

@@ -28,15 +28,16 @@ pub fn list(
     args: &InspectArgs,
 ) -> Result<Exit> {
     let given = args.ids.as_deref().map(values::ids).transpose().map_err(usage)?;
-    let model = loading::load(context, model, &args.load, |it| it.output_rows = ROWS)?.model;
+    let loaded = loading::load(context, model, &args.load, |it| it.output_rows = ROWS)?;
+    let model = &loaded.model;
     let tokens = match given {
         Some(ids) => ids,
-        None => encode(&model, prompt.unwrap_or_default(), args.template)?,
+        None => encode(model, prompt.unwrap_or_default(), args.template)?,
     };
     let found = model.inspect_logits(tokens, args.top, args.max_tokens).wait()?;
     match context.json() {
-        true => output::json(&as_json(&model, &found))?,
-        false => output::write(render(&model, &found))?,
+        true => output::json(&as_json(model, &found))?,
+        false => output::write(render(model, &found))?,
     }
     Ok(Exit::Success)
 }

@@ -44,9 +44,10 @@ pub fn run(context: &Context, args: PerplexityArgs) -> Result<Exit> {
     let mut load = args.load.clone();
     // The token that begins a text comes on top of the window.
     load.context = load.context.or(args.window.checked_add(1));
-    let model = loading::load(context, name, &load, |it| it.output_rows = ROWS)?.model;
+    let loaded = loading::load(context, name, &load, |it| it.output_rows = ROWS)?;
+    let model = &loaded.model;
     let tokens = model.tokenizer().encode(&text, Specials::AsText)?;
-    let (sum, scored) = score(context, &args, &model, &tokens)?;
+    let (sum, scored) = score(context, &args, model, &tokens)?;
     let Some(result) = sum.result() else {
         return Err(usage("the text is too short: fewer than two tokens"));
     };

@@ -1,0 +1,87 @@
+//! The printed text of the kernels that tests run, executed on the CPU beside the simulator.
+//!
+//! `TESSERA_EMULATE=metal` (or `cuda`) asks for it; `cargo xtask emulate` does. The first launch of each kernel in a test is
+//! repeated: what it takes is a compilation.
+
+use std::{
+    collections::HashSet,
+    env,
+    sync::{LazyLock, Mutex},
+};
+
+use tessera_emulate::{Language, Library, Sanitizer};
+use tessera_tile::{
+    Program,
+    ir::{Access, Elem},
+    sim::Memory,
+};
+
+/// What floats may differ by, as a part of the largest: functions like `exp` are another library's.
+const NEAR: f32 = 2e-5;
+
+static LANGUAGE: LazyLock<Option<Language>> = LazyLock::new(|| {
+    let asked = env::var("TESSERA_EMULATE").ok()?;
+    match asked.as_str() {
+        "metal" => Some(Language::Metal),
+        "cuda" => Some(Language::Cuda),
+        _ => panic!("TESSERA_EMULATE is {asked:?}; metal and cuda are possible"),
+    }
+});
+
+/// A launch that is to be repeated.
+pub struct Repeat {
+    language: Language,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Repeat {
+    /// Notes the buffers before a launch, if it is asked for and the kernel is new.
+    pub fn before(program: &Program, buffers: &[&Memory]) -> Option<Self> {
+        static SEEN: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+        let language = (*LANGUAGE)?;
+        let new = SEEN.lock().expect("no test fails here").insert(program.name.clone());
+        let buffers = || buffers.iter().map(|memory| memory.to_vec()).collect();
+        new.then(|| Self { language, buffers: buffers() })
+    }
+
+    /// Runs the text and compares with what the simulator made.
+    pub fn compare(mut self, program: &Program, grid: [u32; 3], args: &[u32], made: &[&Memory]) {
+        let name = &program.name;
+        let library = Library::build(self.language, std::slice::from_ref(program), Sanitizer::None)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut buffers: Vec<&mut [u8]> = self.buffers.iter_mut().map(Vec::as_mut_slice).collect();
+        let launched = library.launch(name, grid, args, &mut buffers);
+        launched.unwrap_or_else(|error| panic!("{name}: {error}"));
+        for ((buffer, found), made) in program.buffers.iter().zip(&self.buffers).zip(made) {
+            if buffer.access != Access::Read {
+                let what = format!("{name}, {} as {}", buffer.name, self.language);
+                same(&what, buffer.elem, found, &made.to_vec(), &made.defined());
+            }
+        }
+    }
+}
+
+fn same(what: &str, elem: Elem, found: &[u8], wanted: &[u8], defined: &[bool]) {
+    let size = elem.bytes();
+    let written = |i: &usize| defined[i * size..][..size].iter().all(|&written| written);
+    let places: Vec<usize> = (0..wanted.len() / size).filter(written).collect();
+    let bits = |bytes: &[u8], i: usize| bytes[i * size..][..size].to_vec();
+    if elem != Elem::F32 {
+        for i in places {
+            assert_eq!(bits(found, i), bits(wanted, i), "{what}[{i}]");
+        }
+        return;
+    }
+    let float =
+        |bytes: &[u8], i: usize| f32::from_le_bytes(bits(bytes, i).try_into().expect("four bytes"));
+    let finite = places.iter().map(|&i| float(wanted, i).abs()).filter(|x| x.is_finite());
+    let largest = finite.fold(0.0, f32::max);
+    for i in places {
+        let (found, wanted) = (float(found, i), float(wanted, i));
+        let near = (found - wanted).abs() <= NEAR * largest;
+        assert!(
+            found == wanted || near || found.is_nan() && wanted.is_nan(),
+            "{what}[{i}] is {found}, not {wanted} (largest {largest})"
+        );
+    }
+}
