@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Case, Golden, Runner, cases, max_error, relative_error};
+use common::{Case, Golden, Runner, cases, relative_error, row_error};
 use tessera_cpu::{Cpu, CpuOptions, Level};
 use tessera_graph::{CHUNK, KvType, Node, Op};
 use tessera_models::Bound;
@@ -22,20 +22,6 @@ const TYPICAL: f64 = 0.5;
 
 fn cpu(isa: Level, threads: usize, precise: bool) -> Cpu {
     Cpu::new(&CpuOptions { threads: Some(threads), precise, isa: Some(isa) }).unwrap()
-}
-
-/// The largest difference in the best `part` of all rows, as a part of the largest expected logit.
-fn row_error(found: &[Vec<f32>], expected: &[Vec<f32>], vocab: usize, part: f64) -> f32 {
-    let largest = expected.iter().flatten().fold(0.0f32, |most, x| most.max(x.abs()));
-    let rows = |logits: &[Vec<f32>]| -> Vec<Vec<f32>> {
-        logits.iter().flat_map(|rows| rows.chunks_exact(vocab)).map(<[f32]>::to_vec).collect()
-    };
-    let (found, expected) = (rows(found), rows(expected));
-    assert_eq!(found.len(), expected.len());
-    let difference = |(a, b): (Vec<f32>, Vec<f32>)| max_error(&[a], &[b]) / largest;
-    let mut errors: Vec<f32> = found.into_iter().zip(expected).map(difference).collect();
-    errors.sort_by(f32::total_cmp);
-    errors[((errors.len() as f64 * part).ceil() as usize).clamp(1, errors.len()) - 1]
 }
 
 /// Checks every fixture, in every format it is there in, on one instruction set.

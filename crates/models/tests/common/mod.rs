@@ -212,3 +212,17 @@ pub fn relative_error(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
     let largest = expected.iter().flatten().fold(0.0f32, |most, x| most.max(x.abs()));
     max_error(found, expected) / largest
 }
+
+/// The largest difference in the best `part` of all rows, as a part of the largest expected logit.
+pub fn row_error(found: &[Vec<f32>], expected: &[Vec<f32>], vocab: usize, part: f64) -> f32 {
+    let largest = expected.iter().flatten().fold(0.0f32, |most, x| most.max(x.abs()));
+    let rows = |logits: &[Vec<f32>]| -> Vec<Vec<f32>> {
+        logits.iter().flat_map(|rows| rows.chunks_exact(vocab)).map(<[f32]>::to_vec).collect()
+    };
+    let (found, expected) = (rows(found), rows(expected));
+    assert_eq!(found.len(), expected.len());
+    let difference = |(a, b): (Vec<f32>, Vec<f32>)| max_error(&[a], &[b]) / largest;
+    let mut errors: Vec<f32> = found.into_iter().zip(expected).map(difference).collect();
+    errors.sort_by(f32::total_cmp);
+    errors[((errors.len() as f64 * part).ceil() as usize).clamp(1, errors.len()) - 1]
+}
