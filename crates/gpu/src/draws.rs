@@ -6,6 +6,11 @@ use tessera_kernels::tables::{NO_MASK, draw};
 /// Most likely tokens that are reported for a row at most.
 pub const MAX_TOP: u32 = 128;
 
+/// Bytes of the table of that many draws.
+pub const fn bytes(draws: usize) -> usize {
+    draws * draw::WORDS as usize * 4
+}
+
 /// What a step draws.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Mode {

@@ -5,7 +5,7 @@ use tessera_graph::{
     Progress, Sampled, Weights,
 };
 
-use tessera_kernels::tables::{FAILED, draw};
+use tessera_kernels::tables::FAILED;
 
 use crate::{
     Tuning,
@@ -67,8 +67,7 @@ pub fn footprint(
 impl Lowered {
     /// Bytes of all that a step needs besides weights and states.
     fn step_bytes(&self, limits: &Limits) -> usize {
-        let draws = limits.outputs * draw::WORDS as usize * 4;
-        self.arena + self.tables.words * 4 + draws + self.results.bytes
+        self.arena + self.tables.words * 4 + draws::bytes(limits.outputs) + self.results.bytes
     }
 }
 
@@ -86,10 +85,9 @@ impl<D: Device> Model<D> {
         let mut queue = Queue::new(device);
         let pipelines = queue.build(&lowered.stream.programs)?;
         let device = queue.device();
-        let draws = limits.outputs * draw::WORDS as usize * 4;
         let arena = Growing::new(device, lowered.arena, "intermediates")?;
         let tables = Growing::new(device, lowered.tables.words * 4, "tables of a step")?;
-        let draws = Growing::new(device, draws, "how outputs are drawn")?;
+        let draws = Growing::new(device, draws::bytes(limits.outputs), "how outputs are drawn")?;
         let results = Growing::new(device, lowered.results.bytes, "results")?;
         let side = [
             Growing::new(device, 0, "biases")?,

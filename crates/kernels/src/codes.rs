@@ -154,6 +154,51 @@ impl tessera_tile::Parameter for Planes {
     }
 }
 
+/// Whether a product of a matrix with `cols` columns has something to do, `sizes` being what else it is made of, and
+/// whether a kernel that is `ragged` or not can do it.
+pub(crate) fn check_product(sizes: &[u32], cols: u32, ragged: bool) -> Result<(), String> {
+    if cols == 0 || sizes.contains(&0) {
+        return Err("an empty product".into());
+    }
+    check_columns(cols, ragged)
+}
+
+/// Whether a kernel that is `ragged` or not can read rows of `cols` columns.
+pub(crate) fn check_columns(cols: u32, ragged: bool) -> Result<(), String> {
+    match ragged || cols.is_multiple_of(STEP) {
+        true => Ok(()),
+        false => Err(format!("{cols} columns, not a multiple of {STEP}")),
+    }
+}
+
+/// The product of a step with as many elements. `total` is the sum of these, where it is at hand.
+fn dot(
+    values: &[Val<f32>],
+    groups: &[(Val<f32>, Option<Val<f32>>)],
+    x: &[Val<f32>],
+    total: Option<Val<f32>>,
+) -> Val<f32> {
+    let sum = |from: usize, to: usize| {
+        let mut pairs = values[from..to].iter().zip(&x[from..to]);
+        let (&w, &x) = pairs.next().expect("a step is not empty");
+        pairs.fold(w * x, |sum, (&w, &x)| fma(w, x, sum))
+    };
+    if groups.is_empty() {
+        return sum(0, x.len());
+    }
+    let total = total.filter(|_| groups.len() == 1);
+    let size = x.len() / groups.len();
+    let parts = groups.iter().enumerate().map(|(g, &(scale, bias))| {
+        let (from, to) = (g * size, (g + 1) * size);
+        let scaled = sum(from, to) * scale;
+        let added = || x[from..to].iter().copied().reduce(|a, b| a + b);
+        bias.map_or(scaled, |bias| {
+            fma(total.or_else(added).expect("a group is not empty"), bias, scaled)
+        })
+    });
+    parts.reduce(|a, b| a + b).expect("a step has groups")
+}
+
 /// [`STEP`] columns of a row: values of the codes, and what becomes of them.
 pub struct Step {
     /// Value of each code, without its zero.
@@ -222,30 +267,7 @@ impl Planes {
             }
             Ok(words) => (0..STEP).map(|i| self.value(words, i)).collect(),
         };
-        let sum = |from: usize, to: usize| {
-            let mut pairs = values[from..to].iter().zip(&x[from..to]);
-            let (&w, &x) = pairs.next().expect("a step is not empty");
-            pairs.fold(w * x, |sum, (&w, &x)| fma(w, x, sum))
-        };
-        match packed.groups[..] {
-            [] => sum(0, x.len()),
-            [(scale, bias)] => {
-                let scaled = sum(0, x.len()) * scale;
-                bias.map_or(scaled, |bias| fma(total, bias, scaled))
-            }
-            _ => {
-                let size = x.len() / packed.groups.len();
-                let parts = packed.groups.iter().enumerate().map(|(g, &(scale, bias))| {
-                    let (from, to) = (g * size, (g + 1) * size);
-                    let scaled = sum(from, to) * scale;
-                    let total = || x[from..to].iter().copied().reduce(|a, b| a + b);
-                    bias.map_or(scaled, |bias| {
-                        fma(total().expect("a group is not empty"), bias, scaled)
-                    })
-                });
-                parts.reduce(|a, b| a + b).expect("a step has groups")
-            }
-        }
+        dot(&values, &packed.groups, x, Some(total))
     }
 
     fn floats(&self, floats: In<AnyFloat>, at: Val<u32>) -> Vec<Val<f32>> {
@@ -316,6 +338,11 @@ impl Planes {
 }
 
 impl Step {
+    /// The product with as many elements.
+    pub fn dot(&self, x: &[Val<f32>]) -> Val<f32> {
+        dot(&self.values, &self.groups, x, None)
+    }
+
     /// The elements themselves.
     pub fn values(&self) -> Vec<Val<f32>> {
         if self.groups.is_empty() {

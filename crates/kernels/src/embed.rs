@@ -4,7 +4,7 @@
 
 use tessera_tile::prelude::*;
 
-use crate::codes::{Matrix, Planes, STEP};
+use crate::codes::{Matrix, Planes, STEP, check_columns};
 
 /// `y[row] = scale * table[token of row]`, `[rows, cols]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,10 +44,7 @@ impl Spec for Embed {
     }
 
     fn check(&self, a: &EmbedArgs) -> Result<(), String> {
-        match self.ragged || a.cols.is_multiple_of(STEP) {
-            true => Ok(()),
-            false => Err(format!("{} columns, not a multiple of {STEP}", a.cols)),
-        }
+        check_columns(a.cols, self.ragged)
     }
 }
 

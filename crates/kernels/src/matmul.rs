@@ -7,7 +7,7 @@
 use tessera_tile::prelude::*;
 
 use crate::{
-    codes::{Matrix, Planes, STEP},
+    codes::{Matrix, Planes, STEP, check_product},
     end::{End, Part, parts, put},
     stage::{self as staging, Operand, PART, Scratch},
     tune::{Tunable, pairs, variants},
@@ -123,13 +123,8 @@ impl Spec for Matmul {
 
     fn check(&self, a: &MatmulArgs) -> Result<(), String> {
         self.geometry()?;
-        match () {
-            () if a.rows.min(a.cols).min(a.vectors) == 0 => Err("an empty product".into()),
-            () if !self.ragged && !a.cols.is_multiple_of(STEP) => {
-                Err(format!("{} columns, not a multiple of {STEP}", a.cols))
-            }
-            () => self.end.check(a.rows, a.first, a.second),
-        }
+        check_product(&[a.rows, a.vectors], a.cols, self.ragged)?;
+        self.end.check(a.rows, a.first, a.second)
     }
 }
 

@@ -1,20 +1,17 @@
 //! Drawing tokens, in whichever of four ways a step needs.
 
 use tessera_graph::{BackendError, Node, Rows};
-use tessera_kernels::{
-    sample::{
-        BINS, BLOCK, SampleArgs,
-        draw::Draw,
-        report::{Report, ReportArgs},
-        survey::Survey,
-        weigh::Weigh,
-    },
-    tables::draw,
+use tessera_kernels::sample::{
+    BINS, BLOCK, SampleArgs,
+    draw::Draw,
+    report::{Report, ReportArgs},
+    survey::Survey,
+    weigh::Weigh,
 };
 
 use super::{Lower, Part};
 use crate::{
-    draws::{MAX_TOP, Mode},
+    draws::{self, MAX_TOP, Mode},
     stream::{BufferId, Range, Shape, When},
 };
 
@@ -76,8 +73,8 @@ impl Lower<'_> {
             outputs * blocks * 8,
         ]);
         let (weights, parts, bins, sums) = (scratch[0], scratch[1], scratch[2], scratch[3]);
-        let draws =
-            Range { buffer: BufferId::Draws, offset: 0, bytes: outputs * draw::WORDS as usize * 4 };
+        let bytes = draws::bytes(outputs);
+        let draws = Range { buffer: BufferId::Draws, offset: 0, bytes };
         let side = [BufferId::Biases, BufferId::History, BufferId::Masks].map(Range::all);
         let args = move |shape: &Shape| SampleArgs { vocab, draws: shape.mode.draws };
         for (random, adjust) in [(false, false), (false, true), (true, false), (true, true)] {

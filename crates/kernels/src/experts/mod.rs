@@ -20,7 +20,7 @@ pub mod sum;
 
 use tessera_tile::{flow::Compare, prelude::*};
 
-use crate::codes::{STEP, Step};
+use crate::codes::STEP;
 
 /// The expert of a pair; one that there is, whatever the route says.
 pub(crate) fn expert(routes: In<F32>, pair: Val<u32>, k: u32, experts: Val<u32>) -> Val<u32> {
@@ -50,26 +50,4 @@ pub(crate) fn columns(
             select(inside, x.at(select(inside, first + i, first)), 0.0)
         })
         .collect()
-}
-
-/// The product of a step with as many elements.
-pub(crate) fn dot(step: &Step, x: &[Val<f32>]) -> Val<f32> {
-    let sum = |from: usize, to: usize| {
-        let mut products = step.values[from..to].iter().zip(&x[from..to]);
-        let (&w, &x) = products.next().expect("a step is not empty");
-        products.fold(w * x, |sum, (&w, &x)| fma(w, x, sum))
-    };
-    if step.groups.is_empty() {
-        return sum(0, x.len());
-    }
-    let size = x.len() / step.groups.len();
-    let parts = step.groups.iter().enumerate().map(|(g, &(scale, bias))| {
-        let (from, to) = (g * size, (g + 1) * size);
-        let scaled = sum(from, to) * scale;
-        bias.map_or(scaled, |bias| {
-            let total = x[from..to].iter().copied().reduce(|a, b| a + b);
-            fma(total.expect("a group is not empty"), bias, scaled)
-        })
-    });
-    parts.reduce(|a, b| a + b).expect("a step has groups")
 }

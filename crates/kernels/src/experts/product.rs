@@ -5,9 +5,9 @@
 
 use tessera_tile::prelude::*;
 
-use super::{columns, dot, expert};
+use super::{columns, expert};
 use crate::{
-    codes::{Matrix, Planes, STEP},
+    codes::{Matrix, Planes, STEP, check_product},
     tune::{Tunable, pairs, variants},
     unit::Unit,
 };
@@ -81,13 +81,7 @@ impl Spec for ExpertProduct {
     }
 
     fn check(&self, a: &ExpertProductArgs) -> Result<(), String> {
-        if a.rows == 0 || a.cols == 0 || a.items == 0 || a.experts == 0 {
-            return Err("an empty product".into());
-        }
-        if !self.ragged && !a.cols.is_multiple_of(STEP) {
-            return Err(format!("{} columns, not a multiple of {STEP}", a.cols));
-        }
-        Ok(())
+        check_product(&[a.rows, a.items, a.experts], a.cols, self.ragged)
     }
 }
 
@@ -167,10 +161,10 @@ fn products(w: &Work<'_>, expert: Val<u32>, pairs: &[Val<u32>], count: Val<u32>)
         for v in 0..pairs.len() {
             let x = columns(k.ragged, w.x, inputs[v], block, a.cols);
             for r in 0..rows.len() {
-                ups[r][v] += dot(&up_steps[r], &x);
+                ups[r][v] += up_steps[r].dot(&x);
             }
             for r in 0..gates.len() {
-                gates[r][v] += dot(&gate_steps[r], &x);
+                gates[r][v] += gate_steps[r].dot(&x);
             }
         }
     }

@@ -5,9 +5,9 @@
 
 use tessera_tile::prelude::*;
 
-use super::{columns, dot, expert};
+use super::{columns, expert};
 use crate::{
-    codes::{Matrix, Planes, STEP},
+    codes::{Matrix, Planes, STEP, check_product},
     tune::{Tunable, pairs, variants},
 };
 
@@ -63,13 +63,7 @@ impl Spec for ExpertSum {
     }
 
     fn check(&self, a: &ExpertSumArgs) -> Result<(), String> {
-        if a.rows == 0 || a.cols == 0 || a.experts == 0 || self.k == 0 {
-            return Err("an empty product".into());
-        }
-        if !self.ragged && !a.cols.is_multiple_of(STEP) {
-            return Err(format!("{} columns, not a multiple of {STEP}", a.cols));
-        }
-        Ok(())
+        check_product(&[a.rows, a.experts, self.k], a.cols, self.ragged)
     }
 }
 
@@ -107,7 +101,7 @@ fn expert_sum(
         let x = columns(k.ragged, x, pair, block, a.cols);
         for r in 0..k.rows {
             let step = down.step(row(expert, r), block, steps);
-            sums[r as usize] = fma(weight, dot(&step, &x), sums[r as usize]);
+            sums[r as usize] = fma(weight, step.dot(&x), sums[r as usize]);
         }
     }
     if let Some(bias) = bias {

@@ -13,7 +13,7 @@ mod input;
 use tessera_tile::prelude::*;
 
 use crate::{
-    codes::{Matrix, Planes, STEP},
+    codes::{Matrix, Planes, STEP, check_product},
     end::{End, parts, put},
     rms_norm::group_sum,
     tune::{Tunable, pairs, variants},
@@ -92,11 +92,8 @@ impl Spec for Matvec {
     }
 
     fn check(&self, a: &MatvecArgs) -> Result<(), String> {
+        check_product(&[a.rows, a.vectors], a.cols, self.ragged)?;
         match () {
-            () if a.rows == 0 || a.cols == 0 || a.vectors == 0 => Err("an empty product".into()),
-            () if !self.ragged && !a.cols.is_multiple_of(STEP) => {
-                Err(format!("{} columns, not a multiple of {STEP}", a.cols))
-            }
             () if ![32, 64, 128].contains(&self.blocks)
                 || self.blocks * self.batch > MOST_BLOCKS =>
             {

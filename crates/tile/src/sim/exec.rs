@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
             Kind::Let(to, expr) => {
                 self.counts.operations += mask.active as u64;
                 self.invalid(at, expr, mask)?;
-                self.make(*to, |run, out| run.expr(*to, expr, out));
+                self.make(*to, |run, out| run.expr(expr, out));
             }
             Kind::Assign(to, from) => {
                 self.counts.operations += mask.active as u64;
@@ -316,7 +316,7 @@ impl<'a> Run<'a> {
         found.map_or(Ok(()), |(thread, what)| Err(self.fault(at, thread, What::Arithmetic(what))))
     }
 
-    fn expr(&self, to: Reg, expr: &Expr, out: &mut [u32]) {
+    fn expr(&self, expr: &Expr, out: &mut [u32]) {
         let program = &self.kernel.program;
         match *expr {
             Expr::Const(constant) => out.fill(match constant {
@@ -354,7 +354,6 @@ impl<'a> Run<'a> {
             Expr::Convert(ty, a) => lanes::convert(program.ty(a), ty, out, self.operand(a)),
             Expr::Bits(_, a) => lanes::map1(out, self.operand(a), |a| a),
         }
-        let _ = to;
     }
 
     fn place(&self, memory: Memory, count: usize) -> Place {
@@ -422,7 +421,7 @@ impl<'a> Run<'a> {
             |interval, turn| Stamp { group: self.number, thread: thread as u32, interval, turn };
         let (in_shared, in_all) = (stamp(shared, turn), stamp(all, 0));
         let Some(shadow) = &mut self.shadow else { return Ok(()) };
-        let (memory, name) = (place.name, place.name);
+        let memory = place.name;
         let undefined = What::Undefined { memory, index: index as u32 };
         let done = match place.memory {
             Memory::Shared(s) => {
@@ -430,7 +429,7 @@ impl<'a> Run<'a> {
                 if touch != Touch::Write && !shadow.is_defined(key.0, index) {
                     Err(undefined)
                 } else {
-                    shadow.shared(name, key, touch, in_shared)
+                    shadow.shared(memory, key, touch, in_shared)
                 }
             }
             Memory::Buffer(b) => {
@@ -444,7 +443,7 @@ impl<'a> Run<'a> {
                     if touch != Touch::Read {
                         binding.memory.define(byte, bytes);
                     }
-                    shadow.buffer(name, key, index as u32, touch, in_all)
+                    shadow.buffer(memory, key, index as u32, touch, in_all)
                 }
             }
         };
