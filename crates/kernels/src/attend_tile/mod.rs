@@ -33,7 +33,7 @@ const SCORES: u32 = PAGE + 8;
 /// `starts`, `table` and `pages` are as [`Append`](crate::append::Append) takes them, the rows' own keys there already; pages that
 /// no row may see are not touched. With `sinks`, `[heads]`, that score takes its share too. A row's result depends on nothing
 /// but the row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct AttendTile {
     /// How keys and values are kept.
     pub cache: Cache,
@@ -108,15 +108,6 @@ impl AttendTile {
 
 impl Spec for AttendTile {
     type Args = AttendTileArgs;
-
-    fn name(&self) -> String {
-        let Self { cache, group, rows, bands, dims, stage, sight, softcap, sinks } = self;
-        let cap = if *softcap { "_cap" } else { "" };
-        let sinks = if *sinks { "_sinks" } else { "" };
-        let stage = format!("{stage:?}").to_lowercase();
-        let (cache, sight) = (cache.name(), sight.name());
-        format!("attend_tile_{cache}_g{group}_r{rows}_b{bands}_c{dims}_{stage}{sight}{cap}{sinks}")
-    }
 
     fn threads(&self) -> u32 {
         self.bands * COLUMNS * LANES

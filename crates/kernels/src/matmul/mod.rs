@@ -25,7 +25,7 @@ use write::{Results, write};
 /// `x` is `[vectors, cols]`, `W` `[rows, cols]`, `bias` `[rows]`; results are `[vectors, rows of the part]`, those of a unit
 /// `[vectors, rows / 2]`. A residual is `[vectors, rows]` and may be the result. Elements are rounded to `stage`, sums are of
 /// f32; a vector's result depends on nothing but the vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Matmul {
     /// Packing of `W`.
     pub matrix: Matrix,
@@ -107,17 +107,6 @@ impl Matmul {
 
 impl Spec for Matmul {
     type Args = MatmulArgs;
-
-    fn name(&self) -> String {
-        let Self { matrix, vectors, rows, down, across, steps, stage, .. } = self;
-        let ragged = if self.ragged { "_ragged" } else { "" };
-        let bias = if self.bias { "_bias" } else { "" };
-        let stage = format!("{stage:?}").to_lowercase();
-        let (matrix, end) = (matrix.name(), self.end.name());
-        format!(
-            "matmul_{matrix}_n{vectors}_r{rows}_s{down}x{across}_c{steps}_{stage}{ragged}{bias}{end}"
-        )
-    }
 
     fn threads(&self) -> u32 {
         self.down * self.across * LANES
