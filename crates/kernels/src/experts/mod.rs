@@ -20,7 +20,12 @@ pub mod sum;
 
 use tessera_tile::{flow::Compare, prelude::*};
 
-use crate::codes::STEP;
+use crate::{codes::STEP, tune::pairs};
+
+/// Rows of a matrix for a simdgroup, and simdgroups of a threadgroup, that are worth a try.
+fn sizes() -> impl Iterator<Item = (u32, u32)> {
+    pairs(&[1, 2, 4], &[1, 2, 4, 8])
+}
 
 /// The expert of a pair; one that there is, whatever the route says.
 pub(crate) fn expert(routes: In<F32>, pair: Val<u32>, k: u32, experts: Val<u32>) -> Val<u32> {
