@@ -20,7 +20,7 @@ use crate::{
     end::End,
     experts::{mix::ExpertMix, product::ExpertProduct, sort::ExpertSort, sum::ExpertSum},
     matmul::Matmul,
-    matvec::{self, Matvec},
+    matvec::Matvec,
     pointwise::{Op, Pointwise},
     rms_norm::RmsNorm,
     rope::{Rope, RopeTable},
@@ -74,14 +74,16 @@ fn products(list: &mut List) -> Result<(), BuildError> {
         rows: 2,
         simdgroups: 4,
         batch: 1,
-        blocks: 32,
+        split: 1,
+        blocks: 64,
+        turns: 1,
         ragged: false,
         norm: false,
         bias: false,
         end: End::Parts(1),
     };
     for batch in [1, 2, 4] {
-        list.add(Matvec { batch, blocks: matvec::blocks(4096, batch), ..plain })?;
+        list.add(Matvec { batch, ..plain }.over(4096))?;
     }
     let gated = End::Gated(Unit::Gated(Activation::Silu));
     for (norm, end) in [(false, End::Residual), (true, End::Parts(3)), (true, gated)] {

@@ -59,7 +59,19 @@ fn check<T: Tunable>(kernel: T) -> usize {
 
 fn matvec(end: End, batch: u32) -> Matvec {
     let (matrix, ragged, norm, bias) = (matrix(), false, true, false);
-    Matvec { matrix, rows: 2, simdgroups: 4, batch, blocks: 32, ragged, norm, bias, end }
+    Matvec {
+        matrix,
+        rows: 2,
+        simdgroups: 4,
+        batch,
+        split: 1,
+        blocks: 32,
+        turns: 1,
+        ragged,
+        norm,
+        bias,
+        end,
+    }
 }
 
 fn matmul(stage: Elem, end: End) -> Matmul {

@@ -8,7 +8,7 @@ use tessera_kernels::{
     embed::{Embed, EmbedArgs},
     end::End,
     matmul::{Matmul, MatmulArgs},
-    matvec::{self, Matvec, MatvecArgs},
+    matvec::{Matvec, MatvecArgs},
     rms_norm::{RmsNorm, RmsNormArgs},
     unit::{Limits, Unit},
 };
@@ -86,14 +86,16 @@ impl Lower<'_> {
         let &Product { linear, ref planes, ref rows, norm, bias, .. } = work;
         let (part_rows, rows, cols) = (rows, planes.rows as u32, planes.cols as u32);
         let (end, Limits { alpha, limit }) = work.end();
-        // of small matrices each row has a simdgroup, so that there is work for a whole GPU
-        let small = rows < 1024;
+        // each row of a small matrix has a simdgroup, so that there is work for a whole GPU
+        let small = rows < 4096;
         let kernel = Matvec {
             matrix: planes.matrix,
             rows: if small || matches!(end, End::Gated(_)) { 1 } else { 2 },
-            simdgroups: if small { 4 } else { 8 },
+            simdgroups: if rows < 1024 { 4 } else { 8 },
             batch: 1,
+            split: 1,
             blocks: 32,
+            turns: 1,
             ragged: !cols.is_multiple_of(STEP),
             norm: norm.is_some(),
             bias: bias.is_some(),
@@ -109,7 +111,7 @@ impl Lower<'_> {
         for batch in BATCHES {
             let last = batch == BATCHES[BATCHES.len() - 1];
             let most = if last { FEW } else { batch };
-            let kernel = Matvec { batch, blocks: matvec::blocks(cols, batch), ..kernel };
+            let kernel = Matvec { batch, ..kernel }.over(cols);
             let args = move |shape: &Shape| MatvecArgs {
                 rows,
                 cols,

@@ -7,6 +7,7 @@
 //! Version 3: the input lies in shared memory, so that lanes that read 32 columns each do not stride through it (on an H100
 //! that was 27 % of a copy's speed); a lane's weights are all asked for before any is used; codes of 4 bits become
 //! floats by a mask and a subtraction.
+//! Version 4: weights of a turn are asked for before its input is staged; simdgroups may divide a row's columns.
 
 mod input;
 
@@ -14,12 +15,12 @@ use tessera_tile::prelude::*;
 
 use crate::{
     check::{self, ensure},
-    codes::{Matrix, Planes, STEP},
+    codes::{Matrix, Packed, Planes, STEP},
     end::{End, parts, put},
     rms_norm::group_sum,
     tune::{Tunable, pairs, variants},
 };
-use input::{Input, shelf, stage};
+use input::{Input, QUADS, shelf, stage};
 
 /// `y = norm(x) W^T + bias`, and what [`End`] makes of it.
 ///
@@ -36,8 +37,12 @@ pub struct Matvec {
     pub simdgroups: u32,
     /// Vectors at once.
     pub batch: u32,
-    /// Blocks of 32 columns whose input lies in shared memory at once: 32, 64 or 128, see [`blocks`].
+    /// Simdgroups that divide the columns of the same rows.
+    pub split: u32,
+    /// Blocks of 32 columns whose input lies in shared memory at once: 32, 64 or 128, see [`Matvec::over`].
     pub blocks: u32,
+    /// How often so many columns make all of them.
+    pub turns: u32,
     /// Whether `cols` is not a multiple of 32.
     pub ragged: bool,
     /// Whether `x` is normalised.
@@ -80,15 +85,23 @@ impl Spec for Matvec {
 
     fn grid(&self, a: &MatvecArgs) -> [u32; 3] {
         let results = a.rows / self.end.halves();
-        [results.div_ceil(self.rows * self.simdgroups), a.vectors.div_ceil(self.batch), 1]
+        let rows = self.rows * (self.simdgroups / self.split);
+        [results.div_ceil(rows), a.vectors.div_ceil(self.batch), 1]
     }
 
     fn check(&self, a: &MatvecArgs) -> Result<(), String> {
-        let &Self { blocks, batch, .. } = self;
+        let &Self { simdgroups, batch, split, blocks, turns, .. } = self;
         check::product(&[a.rows, a.vectors], a.cols, self.ragged)?;
         ensure!((1..=MAX_BATCH).contains(&batch), "{batch} vectors at once, not 1 to {MAX_BATCH}");
         let there_is_room = [32, 64, 128].contains(&blocks) && blocks * batch <= MOST_BLOCKS;
         ensure!(there_is_room, "{blocks} blocks of {batch} vectors at once");
+        let divide =
+            split > 0 && simdgroups.is_multiple_of(split) && blocks.is_multiple_of(split * LANES);
+        ensure!(divide, "{split} of {simdgroups} simdgroups divide {blocks} blocks");
+        let threads = self.threads();
+        ensure!((blocks * QUADS).is_multiple_of(threads), "{threads} threads for {blocks} blocks");
+        let all = a.cols.div_ceil(STEP) <= blocks * turns;
+        ensure!(all, "{} columns in {turns} times {}", a.cols, blocks * STEP);
         self.end.check(a.rows, a.first, a.second)
     }
 }
@@ -101,12 +114,17 @@ impl Tunable for Matvec {
         let own = *self;
         let sizes = pairs(&[1, 2, 4, 8], &[1, 2, 4, 8]);
         let fit = sizes.filter(|(rows, _)| rows * own.end.halves() * own.batch <= MOST_SUMS);
-        variants(own, fit.map(|(rows, simdgroups)| Self { rows, simdgroups, ..own }))
+        let divided = fit.flat_map(|(rows, simdgroups)| {
+            let splits = [1, 2, 4, 8].into_iter().filter(move |&split| split <= simdgroups);
+            let splits = splits.filter(move |split| own.blocks.is_multiple_of(split * LANES));
+            splits.map(move |split| Self { rows, simdgroups, split, ..own })
+        });
+        variants(own, divided)
     }
 
-    /// The sum of squares is divided among the threadgroup.
+    /// Splits add up in another order, and the sum of squares is divided among the threadgroup.
     fn same_bits(&self) -> bool {
-        !self.norm
+        false
     }
 }
 
@@ -125,7 +143,9 @@ fn matvec(
 ) {
     let gated = k.end.unit().is_some();
     let results = if gated { a.rows / 2 } else { a.rows };
-    let first_row = (group(0) * simdgroups() + simdgroup()) * k.rows;
+    let teams = k.simdgroups / k.split;
+    let (team, part) = (simdgroup() / k.split, simdgroup() % k.split);
+    let first_row = (group(0) * teams + team) * k.rows;
     let own = (0..k.rows).map(|r| min(first_row + r, results - 1));
     // what a gate lets through lies below the gate
     let through = own.clone().filter(|_| gated).map(|row| row + results);
@@ -134,24 +154,9 @@ fn matvec(
     let vectors = k.batch as usize;
     let mut sums = vec![vec![0.0; vectors]; rows.len()];
     let mut squares = vec![0.0; vectors];
-    let steps = div_ceil(a.cols, STEP);
-    for chunk in (val(0u32)..steps).step_by(k.blocks) {
-        barrier();
-        stage(&input, chunk, &squares);
-        barrier();
-        for first in (0..k.blocks).step_by(32) {
-            let place = lane() + first;
-            // beyond the end the input is zeros, and any weights will do
-            let block = min(chunk + place, steps - 1);
-            let packed: Vec<_> = rows.iter().map(|&row| w.read(row, block, steps)).collect();
-            for v in 0..k.batch {
-                let (elements, total) = input.elements(v, place);
-                for (sums, packed) in sums.iter().zip(&packed) {
-                    add(&sums[v as usize], w.product(packed, &elements, total));
-                }
-            }
-        }
-    }
+    make_sums(&input, &w, &rows, part * LANES + lane(), &sums, &squares);
+    let sums: Vec<_> = sums.iter().flatten().map(|sum| simd_sum(*sum)).collect();
+    let sums = together(k, &sums);
     let parts = parts((y, second, third), results, a.first, a.second);
     for v in 0..vectors {
         let vector = input.first + v as u32;
@@ -160,7 +165,7 @@ fn matvec(
             rsqrt(total / a.cols.f32() + a.eps)
         });
         let product = |r: usize| {
-            let sum = simd_sum(sums[r][v]);
+            let sum = sums[r * vectors + v];
             let sum = scale.map_or(sum, |scale| sum * scale);
             bias.map_or(sum, |bias| sum + bias.at(rows[r]))
         };
@@ -171,10 +176,54 @@ fn matvec(
                 Some(unit) => unit.apply(Some(sum), product(r + k.rows as usize), a.alpha, a.limit),
                 None => sum,
             };
-            if (lane() == 0) & (row < results) & (vector < a.vectors) {
+            if (lane() == 0) & (part == 0) & (row < results) & (vector < a.vectors) {
                 let at = vector * results + row;
                 let sum = residual.map_or(sum, |residual| sum + residual.at(at));
                 put(&parts, vector, row, sum);
+            }
+        }
+    }
+}
+
+/// Multiplies `rows` with the input, all columns that fall to the lane, whose block is `place` of each as many as the lanes
+/// of a row.
+fn make_sums(
+    input: &Input<'_>,
+    w: &Planes,
+    rows: &[Val<u32>],
+    place: Val<u32>,
+    sums: &[Vec<Var<f32>>],
+    squares: &[Var<f32>],
+) {
+    let k = input.k;
+    let steps = div_ceil(input.a.cols, STEP);
+    let places: Vec<_> =
+        (0..k.blocks).step_by((k.split * LANES) as usize).map(|first| place + first).collect();
+    // beyond the end the input is zeros, and any weights will do
+    let read = |turn: u32| -> Vec<Vec<Packed>> {
+        let of = |&place: &Val<u32>| {
+            let block = min(place + turn * k.blocks, steps - 1);
+            rows.iter().map(|&row| w.read(row, block, steps)).collect()
+        };
+        places.iter().map(of).collect()
+    };
+    let mut next = Some(read(0));
+    for turn in 0..k.turns {
+        let packed = next.take().unwrap_or_default();
+        if turn > 0 {
+            barrier();
+        }
+        stage(input, turn, squares);
+        if turn + 1 < k.turns {
+            next = Some(read(turn + 1));
+        }
+        barrier();
+        for (&place, packed) in places.iter().zip(&packed) {
+            for v in 0..k.batch {
+                let (elements, total) = input.elements(v, place);
+                for (sums, packed) in sums.iter().zip(packed) {
+                    add(&sums[v as usize], w.product(packed, &elements, total));
+                }
             }
         }
     }
@@ -186,11 +235,15 @@ const SQUARES: [&str; MAX_BATCH as usize] = ["squares_0", "squares_1", "squares_
 /// Vectors at once at most.
 pub const MAX_BATCH: u32 = 4;
 
-/// [`Matvec::blocks`] for `cols` columns: as many as there are, and as there is room for.
-pub fn blocks(cols: u32, batch: u32) -> u32 {
-    // a lane takes one block of 32, and as many turns as there are
-    let there_are = cols.div_ceil(STEP).next_power_of_two().max(LANES);
-    there_are.min(MOST_BLOCKS / batch.next_power_of_two())
+impl Matvec {
+    /// For `cols` columns: with blocks for as many as there are, or as there is room for.
+    pub fn over(self, cols: u32) -> Self {
+        let there_are = cols.div_ceil(STEP);
+        // the lanes of a row take a block each
+        let least = there_are.next_power_of_two().max(LANES * self.split);
+        let blocks = least.min(MOST_BLOCKS / self.batch.next_power_of_two());
+        Self { blocks, turns: there_are.div_ceil(blocks), ..self }
+    }
 }
 
 /// Blocks of all vectors that there is room for.
@@ -199,4 +252,26 @@ const MOST_BLOCKS: u32 = 128;
 #[device]
 fn add(sum: &Var<f32>, product: Val<f32>) {
     *sum = sum.get() + product;
+}
+
+/// Sums over all simdgroups that divide a row, for the first of these.
+#[device]
+fn together(k: &Matvec, sums: &[Val<f32>]) -> Vec<Val<f32>> {
+    if k.split == 1 {
+        sums.to_vec()
+    } else {
+        let all = shared::<F32>("parts", k.simdgroups * sums.len() as u32);
+        if lane() == 0 {
+            for (i, sum) in (0u32..).zip(sums) {
+                all.set(simdgroup() + i * k.simdgroups, *sum);
+            }
+        }
+        barrier();
+        let first = simdgroup() / k.split * k.split;
+        let total = |i: u32| {
+            let parts = (0..k.split).map(|part| all.at(first + (part + i * k.simdgroups)));
+            parts.reduce(|a, b| a + b).expect("a part")
+        };
+        (0..sums.len() as u32).map(total).collect()
+    }
 }

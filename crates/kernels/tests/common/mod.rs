@@ -50,7 +50,7 @@ pub fn try_run<S: Record>(spec: &S, args: &S::Args, buffers: &[&Memory]) -> Resu
     spec.check(args).unwrap_or_else(|error| panic!("{error}"));
     let bindings: Vec<_> = buffers.iter().map(|memory| Binding::all(memory)).collect();
     let (kernel, grid, args) = (Kernel::new(program), spec.grid(args), args.words());
-    let repeat = text::Repeat::before(kernel.program(), buffers);
+    let repeat = text::Repeat::before(kernel.program(), grid, buffers);
     let counts = match trace() {
         Some(trace) => {
             let mut trace = trace.lock().expect("no test fails while it writes");
