@@ -6,6 +6,7 @@ use tessera_tile::prelude::*;
 
 use crate::{
     cache::Cache,
+    check::ensure,
     tables::{NO_PAGE, PAGE},
 };
 
@@ -13,7 +14,7 @@ use crate::{
 ///
 /// Row `i` is of run `run_of[i]` and goes to position `positions[i]`; the page that holds it is
 /// `table[starts[run] + position / PAGE]`, and a row whose page is [`NO_PAGE`] is not kept. No two rows go to one place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Append {
     /// Where they are kept.
     pub cache: Cache,
@@ -40,10 +41,6 @@ impl Append {
 impl Spec for Append {
     type Args = AppendArgs;
 
-    fn name(&self) -> String {
-        format!("append_{}_t{}", self.cache.name(), self.threads)
-    }
-
     fn threads(&self) -> u32 {
         self.threads
     }
@@ -54,10 +51,8 @@ impl Spec for Append {
 
     fn check(&self, a: &AppendArgs) -> Result<(), String> {
         self.cache.check()?;
-        match a.rows.min(a.kv_heads) {
-            0 => Err("no keys".into()),
-            _ => Ok(()),
-        }
+        ensure!(a.rows.min(a.kv_heads) > 0, "no keys");
+        Ok(())
     }
 }
 

@@ -6,15 +6,16 @@ use tessera_tile::prelude::*;
 
 use crate::{
     attend::MASKED,
-    cache::MAX_HEAD_DIM,
+    cache::check_head,
+    check::ensure,
     sight::{Masks, Sight},
 };
 
 /// `y`, `[step rows, heads * head_dim]`, of the `rows` that are listed, of the `totals` and `parts` that [`Attend`](crate::attend::Attend) made, in an order that
 /// depends on nothing but the row. With `sinks`, `[heads]`, that score takes its share too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct AttendJoin {
-    /// Elements of a head, a multiple of 8 up to [`MAX_HEAD_DIM`].
+    /// Elements of a head, a multiple of 8 up to [`MAX_HEAD_DIM`](crate::cache::MAX_HEAD_DIM).
     pub head_dim: u32,
     /// Positions of a split.
     pub split: u32,
@@ -44,12 +45,6 @@ pub struct AttendJoinArgs {
 impl Spec for AttendJoin {
     type Args = AttendJoinArgs;
 
-    fn name(&self) -> String {
-        let Self { head_dim, split, threads, sight, sinks } = self;
-        let (sight, sinks) = (sight.name(), if *sinks { "_sinks" } else { "" });
-        format!("attend_join_d{head_dim}_p{split}_t{threads}{sight}{sinks}")
-    }
-
     fn threads(&self) -> u32 {
         self.threads
     }
@@ -59,21 +54,12 @@ impl Spec for AttendJoin {
     }
 
     fn check(&self, a: &AttendJoinArgs) -> Result<(), String> {
-        let dim = self.head_dim;
-        match () {
-            () if dim == 0
-                || !dim.is_multiple_of(8)
-                || dim > MAX_HEAD_DIM
-                || dim > self.threads * 4 =>
-            {
-                Err(format!("heads of {dim} elements for {} threads", self.threads))
-            }
-            () if self.split == 0 => Err("splits of no positions".into()),
-            () if a.rows.min(a.heads).min(a.splits) == 0 => Err("no rows, heads or splits".into()),
-            () if self.sight.window && a.window == 0 => Err("a window of no positions".into()),
-            () if self.sight.tree && a.mask_words == 0 => Err("trees without masks".into()),
-            () => Ok(()),
-        }
+        let &Self { head_dim, threads, .. } = self;
+        check_head(head_dim)?;
+        ensure!(head_dim <= threads * 4, "heads of {head_dim} elements for {threads} threads");
+        ensure!(self.split > 0, "splits of no positions");
+        ensure!(a.rows.min(a.heads).min(a.splits) > 0, "no rows, heads or splits");
+        self.sight.check(a.window, a.mask_words)
     }
 }
 

@@ -8,6 +8,7 @@ use tessera_graph::Activation;
 use tessera_tile::prelude::*;
 
 use crate::{
+    check::ensure,
     tables::{NO_SLOT, run, save},
     unit,
 };
@@ -16,13 +17,14 @@ use crate::{
 ///
 /// `runs` and `saves` are [tables](crate::tables); `x` and `y` are `[rows, channels]` and not the same, `weight` is
 /// `[channels, kernel]`, `bias` `[channels]`, `state` `[slots, kernel - 1, channels]`: the last inputs, the oldest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Conv {
     /// Inputs of an output, 2 to [`MAX_KERNEL`].
     pub kernel: u32,
     /// Whether there is a bias.
     pub bias: bool,
     /// What becomes of the sum.
+    #[name(|activation| activation.map(unit::name))]
     pub activation: Option<Activation>,
     /// Rows of a thread, at least `kernel - 1`.
     pub rows: u32,
@@ -47,13 +49,6 @@ pub struct ConvArgs {
 impl Spec for Conv {
     type Args = ConvArgs;
 
-    fn name(&self) -> String {
-        let bias = if self.bias { "_bias" } else { "" };
-        let activation = self.activation.map_or(String::new(), |f| format!("_{}", unit::name(f)));
-        let Self { kernel, rows, threads, .. } = self;
-        format!("conv_{kernel}{bias}{activation}_r{rows}_t{threads}")
-    }
-
     fn threads(&self) -> u32 {
         self.threads
     }
@@ -63,16 +58,12 @@ impl Spec for Conv {
     }
 
     fn check(&self, a: &ConvArgs) -> Result<(), String> {
-        if !(2..=MAX_KERNEL).contains(&self.kernel) {
-            return Err(format!("a convolution of {}, not 2 to {MAX_KERNEL}", self.kernel));
-        }
-        if self.rows + 1 < self.kernel {
-            return Err(format!("{} rows at a time of a window of {}", self.rows, self.kernel));
-        }
-        match a.channels {
-            0 => Err("no channels".into()),
-            _ => Ok(()),
-        }
+        let &Self { kernel, rows, .. } = self;
+        let known = (2..=MAX_KERNEL).contains(&kernel);
+        ensure!(known, "a convolution of {kernel}, not 2 to {MAX_KERNEL}");
+        ensure!(rows + 1 >= kernel, "{rows} rows at a time of a window of {kernel}");
+        ensure!(a.channels > 0, "no channels");
+        Ok(())
     }
 }
 

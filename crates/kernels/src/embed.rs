@@ -4,10 +4,13 @@
 
 use tessera_tile::prelude::*;
 
-use crate::codes::{Matrix, Planes, STEP, check_columns};
+use crate::{
+    check,
+    codes::{Matrix, Planes, STEP},
+};
 
 /// `y[row] = scale * table[token of row]`, `[rows, cols]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Embed {
     /// Packing of the table.
     pub matrix: Matrix,
@@ -31,10 +34,6 @@ pub struct EmbedArgs {
 impl Spec for Embed {
     type Args = EmbedArgs;
 
-    fn name(&self) -> String {
-        format!("embed_{}{}", self.matrix.name(), if self.ragged { "_ragged" } else { "" })
-    }
-
     fn threads(&self) -> u32 {
         32
     }
@@ -44,7 +43,7 @@ impl Spec for Embed {
     }
 
     fn check(&self, a: &EmbedArgs) -> Result<(), String> {
-        check_columns(a.cols, self.ragged)
+        check::columns(a.cols, self.ragged)
     }
 }
 

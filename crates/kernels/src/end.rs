@@ -2,17 +2,17 @@
 
 use tessera_tile::prelude::*;
 
-use crate::unit::Unit;
+use crate::{check::ensure, unit::Unit};
 
 /// What becomes of the products of a matrix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub enum End {
     /// They are results, of this many parts (1 to 3), whose matrices are one under the other.
     Parts(u32),
     /// The residual is added.
     Residual,
-    /// The matrix is a gate's and what it lets through, one under the other; the result is the unit's.
-    Gated(Unit),
+    /// The result is a unit's. The matrix of a gated one is the gate's and what it lets through, one under the other.
+    Unit(Unit),
 }
 
 impl End {
@@ -27,23 +27,27 @@ impl End {
     /// The unit, if there is one.
     pub(crate) fn unit(self) -> Option<Unit> {
         match self {
-            Self::Gated(unit) => Some(unit),
+            Self::Unit(unit) => Some(unit),
             _ => None,
         }
     }
 
     /// How many matrices are one under the other for one result.
     pub(crate) fn halves(self) -> u32 {
-        1 + u32::from(self.unit().is_some())
+        1 + u32::from(self.unit().is_some_and(Unit::is_gated))
     }
 
-    /// Part of a kernel's name.
-    pub(crate) fn name(self) -> String {
-        match self {
-            Self::Parts(1) => String::new(),
-            Self::Parts(parts) => format!("_p{parts}"),
-            Self::Residual => "_residual".into(),
-            Self::Gated(unit) => format!("_{}", unit.name()),
+    /// A result, made of the product of each half's row. `alpha` and `limit` are the unit's.
+    pub(crate) fn result(
+        self,
+        product: impl Fn(u32) -> Val<f32>,
+        alpha: Val<f32>,
+        limit: Val<f32>,
+    ) -> Val<f32> {
+        match self.unit() {
+            None => product(0),
+            Some(unit) if unit.is_gated() => unit.apply(Some(product(0)), product(1), alpha, limit),
+            Some(unit) => unit.apply(None, product(0), alpha, limit),
         }
     }
 
@@ -54,15 +58,11 @@ impl End {
             2 => first,
             _ => first.saturating_add(second),
         };
-        match self.unit() {
-            _ if !(1..=3).contains(&self.parts()) || parts > rows => {
-                Err(format!("{} parts of {rows} rows", self.parts()))
-            }
-            Some(unit) if !unit.is_gated() || !rows.is_multiple_of(2) => {
-                Err(format!("a gate and what it lets through in {rows} rows"))
-            }
-            _ => Ok(()),
-        }
+        let there = (1..=3).contains(&self.parts()) && parts <= rows;
+        ensure!(there, "{} parts of {rows} rows", self.parts());
+        let halves = rows.is_multiple_of(self.halves());
+        ensure!(halves, "a gate and what it lets through in {rows} rows");
+        Ok(())
     }
 }
 

@@ -4,11 +4,11 @@
 
 use tessera_tile::prelude::*;
 
-use crate::rms_norm::group_sum;
+use crate::{check::ensure, rms_norm::group_sum};
 
 /// `y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * weight + bias`; `x` and `y` are `[rows, width]`, `weight` and
 /// `bias` `[width]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct LayerNorm {
     /// Threads for a row, a multiple of 32.
     pub threads: u32,
@@ -28,10 +28,6 @@ pub struct LayerNormArgs {
 impl Spec for LayerNorm {
     type Args = LayerNormArgs;
 
-    fn name(&self) -> String {
-        format!("layer_norm_t{}", self.threads)
-    }
-
     fn threads(&self) -> u32 {
         self.threads
     }
@@ -41,10 +37,8 @@ impl Spec for LayerNorm {
     }
 
     fn check(&self, a: &LayerNormArgs) -> Result<(), String> {
-        match a.width {
-            0 => Err("a row of no elements".into()),
-            _ => Ok(()),
-        }
+        ensure!(a.width > 0, "a row of no elements");
+        Ok(())
     }
 }
 

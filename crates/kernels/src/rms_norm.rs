@@ -4,12 +4,15 @@
 
 use tessera_tile::prelude::*;
 
-use crate::tune::{Tunable, variants};
+use crate::{
+    check::ensure,
+    tune::{Tunable, variants},
+};
 
 /// `y = x / sqrt(mean(x^2) + eps) * (weight + offset)`.
 ///
 /// `x` and `y` are `[rows, heads * width]`; `weight` is `[width]`, or with `per_head` `[heads * width]`. `y` may be `x`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct RmsNorm {
     /// Whether each head has weights of its own.
     pub per_head: bool,
@@ -35,11 +38,6 @@ pub struct RmsNormArgs {
 impl Spec for RmsNorm {
     type Args = RmsNormArgs;
 
-    fn name(&self) -> String {
-        let heads = if self.per_head { "_per_head" } else { "" };
-        format!("rms_norm{heads}_t{}", self.threads)
-    }
-
     fn threads(&self) -> u32 {
         self.threads
     }
@@ -49,19 +47,15 @@ impl Spec for RmsNorm {
     }
 
     fn check(&self, a: &RmsNormArgs) -> Result<(), String> {
-        match a.width {
-            0 => Err("a head of no elements".into()),
-            _ => Ok(()),
-        }
+        ensure!(a.width > 0, "a head of no elements");
+        Ok(())
     }
 }
 
 impl Tunable for RmsNorm {
     fn candidates(&self) -> Vec<Self> {
-        variants(
-            *self,
-            [32, 64, 128, 256, 512].map(|threads| Self { threads, ..*self }).into_iter(),
-        )
+        let of = |threads| Self { threads, ..*self };
+        variants(*self, [32, 64, 128, 256, 512].into_iter().map(of))
     }
 
     fn same_bits(&self) -> bool {

@@ -4,8 +4,10 @@
 
 use tessera_tile::prelude::*;
 
+use crate::check::ensure;
+
 /// `[rows, 2 * pairs]`: cosines, then sines, of `position * frequency`, times a factor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct RopeTable;
 
 /// Scalars of [`RopeTable`].
@@ -21,10 +23,6 @@ pub struct RopeTableArgs {
 
 impl Spec for RopeTable {
     type Args = RopeTableArgs;
-
-    fn name(&self) -> String {
-        "rope_table".into()
-    }
 
     fn threads(&self) -> u32 {
         64
@@ -57,7 +55,7 @@ fn rope_table(
 }
 
 /// Turns the first `2 * pairs` elements of each head, element `i` with `i + pairs`; the others stay. `y` may be `x`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Rope;
 
 /// Scalars of [`Rope`].
@@ -83,10 +81,6 @@ impl RopeArgs {
 impl Spec for Rope {
     type Args = RopeArgs;
 
-    fn name(&self) -> String {
-        "rope".into()
-    }
-
     fn threads(&self) -> u32 {
         64
     }
@@ -96,10 +90,8 @@ impl Spec for Rope {
     }
 
     fn check(&self, a: &RopeArgs) -> Result<(), String> {
-        match 2 * a.pairs <= a.head_dim {
-            true => Ok(()),
-            false => Err(format!("{} pairs in a head of {}", a.pairs, a.head_dim)),
-        }
+        ensure!(2 * a.pairs <= a.head_dim, "{} pairs in a head of {}", a.pairs, a.head_dim);
+        Ok(())
     }
 }
 

@@ -6,10 +6,10 @@
 
 use tessera_tile::{flow::Compare, prelude::*};
 
-use crate::tables::run;
+use crate::{check::ensure, tables::run};
 
 /// What decides it, as a part of a kernel's specialisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Name)]
 pub struct Sight {
     /// Whether only the last positions are seen.
     pub window: bool,
@@ -55,14 +55,11 @@ pub struct Seen {
 }
 
 impl Sight {
-    /// Part of a kernel's name.
-    pub fn name(&self) -> &'static str {
-        match (self.window, self.tree) {
-            (false, false) => "",
-            (true, false) => "_window",
-            (false, true) => "_tree",
-            (true, true) => "_window_tree",
-        }
+    /// Whether what a launch says of windows and masks is enough; if not, why.
+    pub(crate) fn check(&self, window: u32, mask_words: u32) -> Result<(), String> {
+        ensure!(!self.window || window > 0, "a window of no positions");
+        ensure!(!self.tree || mask_words > 0, "trees without masks");
+        Ok(())
     }
 
     /// What row `row` of the step sees, whose own key is at position `last`.

@@ -2,6 +2,8 @@
 
 use tessera_tile::prelude::*;
 
+use crate::check::ensure;
+
 /// Elements of a tile that a lane takes: half a row.
 pub const PART: u32 = 8;
 
@@ -12,15 +14,15 @@ pub const PART: u32 = 8;
 pub struct Operand {
     memory: Shared<AnyFloat>,
     elem: Elem,
+    rows: u32,
     stride: u32,
 }
 
 /// Whether operands of tiles can be of a type; if not, why.
 pub fn check(elem: Elem) -> Result<(), String> {
-    match elem {
-        Elem::F32 | Elem::F16 => Ok(()),
-        _ => Err(format!("tiles of {elem:?}; they are of F32 or F16")),
-    }
+    let known = matches!(elem, Elem::F32 | Elem::F16);
+    ensure!(known, "tiles of {elem:?}; they are of F32 or F16");
+    Ok(())
 }
 
 /// Bytes of an [`Operand`].
@@ -32,7 +34,12 @@ impl Operand {
     /// Declares one of `rows` rows of `columns` columns, both multiples of 16.
     pub fn new(name: &'static str, elem: Elem, rows: u32, columns: u32) -> Self {
         let stride = columns + 8;
-        Self { memory: shared_of(name, elem, rows * stride), elem, stride }
+        Self { memory: shared_of(name, elem, rows * stride), elem, rows, stride }
+    }
+
+    /// Its rows and columns.
+    pub fn size(&self) -> (u32, u32) {
+        (self.rows, self.stride - 8)
     }
 
     /// Sets elements of a row; their number and `column` are multiples of 4, with 8 or more of 8.

@@ -9,6 +9,7 @@ use tessera_tile::prelude::*;
 
 use crate::{
     cache::Cache,
+    check::ensure,
     sight::{Masks, Sight},
     tables::{NO_PAGE, PAGE},
     tune::{Tunable, pairs, variants},
@@ -28,7 +29,7 @@ pub const SPLIT: u32 = 256;
 /// takes them, the rows' own keys there already; pages that no row may see are not touched. A split is of positions
 /// `split * i ..`, so what it makes depends on nothing but the row; splits that a row does not see at all are skipped, and the
 /// first it sees is number 0 in `totals`, `[rows, heads, splits, 2]`, and `parts`, `[rows, heads, splits, head_dim]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Attend {
     /// How keys and values are kept.
     pub cache: Cache,
@@ -90,29 +91,18 @@ impl Attend {
 
     fn geometry(&self) -> Result<(), String> {
         let Self { group, share, split, threads, .. } = *self;
-        let at_once = threads / self.lanes();
-        match () {
-            () if share == 0 || share > group => Err(format!("{share} of {group} heads at once")),
-            () if split == 0 || split % PAGE != 0 || split % at_once != 0 => {
-                Err(format!("splits of {split} positions, not a multiple of {PAGE} and {at_once}"))
-            }
-            () if self.slots() == 0 || split / PAGE > threads => {
-                Err(format!("{threads} threads for {} vectors", self.cache.vectors()))
-            }
-            () => Ok(()),
-        }
+        let (at_once, vectors) = (threads / self.lanes(), self.cache.vectors());
+        ensure!((1..=group).contains(&share), "{share} of {group} heads at once");
+        let whole = split > 0 && split.is_multiple_of(PAGE) && split.is_multiple_of(at_once);
+        ensure!(whole, "splits of {split} positions, not a multiple of {PAGE} and {at_once}");
+        let enough = self.slots() > 0 && split / PAGE <= threads;
+        ensure!(enough, "{threads} threads for {vectors} vectors");
+        Ok(())
     }
 }
 
 impl Spec for Attend {
     type Args = AttendArgs;
-
-    fn name(&self) -> String {
-        let Self { cache, group, share, split, threads, sight, softcap } = self;
-        let cap = if *softcap { "_cap" } else { "" };
-        let (cache, sight) = (cache.name(), sight.name());
-        format!("attend_{cache}_g{group}_h{share}_p{split}_t{threads}{sight}{cap}")
-    }
 
     fn threads(&self) -> u32 {
         self.threads
@@ -125,14 +115,8 @@ impl Spec for Attend {
     fn check(&self, a: &AttendArgs) -> Result<(), String> {
         self.cache.check()?;
         self.geometry()?;
-        match () {
-            () if a.rows.min(a.kv_heads).min(a.splits) == 0 => {
-                Err("no rows, heads or splits".into())
-            }
-            () if self.sight.window && a.window == 0 => Err("a window of no positions".into()),
-            () if self.sight.tree && a.mask_words == 0 => Err("trees without masks".into()),
-            () => Ok(()),
-        }
+        ensure!(a.rows.min(a.kv_heads).min(a.splits) > 0, "no rows, heads or splits");
+        self.sight.check(a.window, a.mask_words)
     }
 }
 

@@ -6,14 +6,15 @@ use tessera_tile::prelude::*;
 
 use super::{
     CHUNK, NO_CHUNK,
-    block::{Operand, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
+    block::{Columns, Operand, THREADS, multiply_add, stage, zeros},
 };
+use crate::check::ensure;
 
 /// `products[chunk][g][t][s] = a[t][g] . b[s][g]`.
 ///
 /// `a` and `b` are `[rows, groups * width]`, `products` `[chunks, groups, CHUNK, CHUNK]`; `chunks` is the
 /// [table](super::fill). Numbers without a chunk are left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Gram;
 
 /// Scalars of [`Gram`].
@@ -36,10 +37,6 @@ const STRIDE: u32 = DEPTH + 4;
 impl Spec for Gram {
     type Args = GramArgs;
 
-    fn name(&self) -> String {
-        "chunk_gram".into()
-    }
-
     fn threads(&self) -> u32 {
         THREADS
     }
@@ -49,10 +46,8 @@ impl Spec for Gram {
     }
 
     fn check(&self, a: &GramArgs) -> Result<(), String> {
-        match a.width {
-            0 => Err("groups of no elements".into()),
-            _ => Ok(()),
-        }
+        ensure!(a.width > 0, "groups of no elements");
+        Ok(())
     }
 }
 
@@ -65,30 +60,24 @@ fn gram(
     products: Out<F32>,
     args: Args<GramArgs>,
 ) {
-    let (of_group, chunk) = (group(0), group(1));
+    let (group, chunk) = (group(0), group(1));
     let (width, groups) = (args.width, args.groups);
+    let of = |of| Columns { of, group, groups, width };
     let first = chunks.at(chunk);
     let (left, right) = (shared("left", CHUNK * STRIDE), shared("right", CHUNK * STRIDE));
     let (rows, columns) = (Operand::Rows(left, STRIDE), Operand::Rows(right, STRIDE));
     if first != NO_CHUNK {
         let block = zeros();
         for at in (val(0)..width).step_by(DEPTH) {
-            let read = |from: In<F32>, t: Val<u32>, i: Val<u32>| {
-                let place = ((first + t) * groups + of_group) * width + at + i;
-                or_zero(from, at + i < width, place)
-            };
-            stage(left, CHUNK, DEPTH, STRIDE, |t, i| read(a, t, i));
-            stage(right, CHUNK, DEPTH, STRIDE, |t, i| read(b, t, i));
+            let (a, b) = (of(a), of(b));
+            stage(left, CHUNK, DEPTH, STRIDE, |t, i| a.at(first + t, at + i));
+            stage(right, CHUNK, DEPTH, STRIDE, |t, i| b.at(first + t, at + i));
             barrier();
             multiply_add(&block, rows, val(0), columns, DEPTH);
             barrier();
         }
-        for i in 0..4u32 {
-            for j in 0..4u32 {
-                let (t, s) = (rows.row(row_place(), i), columns.row(column_place(), j));
-                let at = ((chunk * groups + of_group) * CHUNK + t) * CHUNK + s;
-                products.set(at, block.sums[i as usize][j as usize]);
-            }
+        for (t, s, sum) in block.elements(rows, columns) {
+            products.set(((chunk * groups + group) * CHUNK + t) * CHUNK + s, sum);
         }
     }
 }

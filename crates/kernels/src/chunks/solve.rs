@@ -8,7 +8,8 @@ use tessera_tile::prelude::*;
 
 use super::{CHUNK, NO_CHUNK, factor, factor_of, log_since_start, pairs};
 use crate::{
-    recurrence::{self, group_of, rate},
+    check,
+    recurrence::{group_of, rate},
     unit::{sigmoid, softplus},
 };
 
@@ -26,7 +27,7 @@ use crate::{
 /// Operands are those of [`Delta`](crate::delta::Delta); `products` are those of `k` and `k` as they are given, `[chunks, key_heads,
 /// CHUNK, CHUNK]`; `factors` is `[chunks, heads, FACTORS, CHUNK]`, `corrections` `[rows, heads * value_dim]`, `readers` `[rows,
 /// heads * key_dim]`, of which rows outside chunks are left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct DeltaSolve {
     /// Whether `decay` is the logarithm of the rate, `A = -exp(w)`, and not `A` itself.
     pub log_decay: bool,
@@ -60,12 +61,6 @@ const STRIDE: u32 = CHUNK + 4;
 impl Spec for DeltaSolve {
     type Args = DeltaSolveArgs;
 
-    fn name(&self) -> String {
-        let decay = if self.log_decay { "_log" } else { "" };
-        let heads = if self.interleaved { "_interleaved" } else { "" };
-        format!("delta_solve{decay}{heads}")
-    }
-
     fn threads(&self) -> u32 {
         THREADS
     }
@@ -75,11 +70,7 @@ impl Spec for DeltaSolve {
     }
 
     fn check(&self, a: &DeltaSolveArgs) -> Result<(), String> {
-        recurrence::check_heads(a.heads, a.key_heads)?;
-        match (a.key_dim, a.value_dim) {
-            (0, _) | (_, 0) => Err("an empty state".into()),
-            _ => Ok(()),
-        }
+        check::states(a.heads, a.key_heads, a.key_dim, a.value_dim)
     }
 }
 

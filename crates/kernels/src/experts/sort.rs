@@ -6,15 +6,16 @@
 use tessera_tile::prelude::*;
 
 use super::expert;
+use crate::{check::ensure, route::MAX_EXPERTS};
 
 /// `routes: [rows, 2 k] -> order: [pairs], tiles: [tiles, 4]`.
 ///
 /// `order` has the pairs of the first expert, then those of the second, and so on, each in increasing order. `tiles` has the
 /// stretches of at most `tile` pairs of one expert: `[expert, first in order, pairs, 0]`, then some of no pairs up to
 /// [`tiles`](Self::tiles).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct ExpertSort {
-    /// Experts there are, at most [`MAX_EXPERTS`](crate::route::MAX_EXPERTS).
+    /// Experts there are, at most [`MAX_EXPERTS`].
     pub experts: u32,
     /// Routes of a row.
     pub k: u32,
@@ -43,11 +44,6 @@ impl ExpertSort {
 impl Spec for ExpertSort {
     type Args = ExpertSortArgs;
 
-    fn name(&self) -> String {
-        let Self { experts, k, tile, threads } = self;
-        format!("expert_sort_e{experts}_k{k}_n{tile}_t{threads}")
-    }
-
     fn threads(&self) -> u32 {
         self.threads
     }
@@ -58,12 +54,10 @@ impl Spec for ExpertSort {
 
     fn check(&self, a: &ExpertSortArgs) -> Result<(), String> {
         let &Self { experts, k, tile, .. } = self;
-        if experts == 0 || experts > crate::route::MAX_EXPERTS || k == 0 || tile == 0 {
-            return Err(format!("tiles of {tile} of {k} of {experts} experts"));
-        }
-        if a.pairs == 0 || !a.pairs.is_multiple_of(k) || a.tiles != self.tiles(a.pairs) {
-            return Err(format!("{} pairs of {k} a row in {} tiles", a.pairs, a.tiles));
-        }
+        let some = k > 0 && tile > 0 && (1..=MAX_EXPERTS).contains(&experts);
+        ensure!(some, "tiles of {tile} of {k} of {experts} experts");
+        let whole = a.pairs > 0 && a.pairs.is_multiple_of(k) && a.tiles == self.tiles(a.pairs);
+        ensure!(whole, "{} pairs of {k} a row in {} tiles", a.pairs, a.tiles);
         Ok(())
     }
 }

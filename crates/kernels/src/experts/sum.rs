@@ -5,17 +5,18 @@
 
 use tessera_tile::prelude::*;
 
-use super::{columns, expert};
+use super::{columns, expert, sizes};
 use crate::{
-    codes::{Matrix, Planes, STEP, check_product},
-    tune::{Tunable, pairs, variants},
+    check,
+    codes::{Matrix, Planes, STEP},
+    tune::{Tunable, variants},
 };
 
 /// `y[row] = sum over routes of weight (down x[pair] + bias)`, each with the pair's expert.
 ///
 /// `x` is `[pairs, cols]`, `routes` `[rows, 2 k]`, `down` `[experts * rows, cols]`, `bias` `[experts * rows]`, `y` `[step rows,
 /// rows]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct ExpertSum {
     /// Packing of `down`.
     pub matrix: Matrix,
@@ -47,13 +48,6 @@ pub struct ExpertSumArgs {
 impl Spec for ExpertSum {
     type Args = ExpertSumArgs;
 
-    fn name(&self) -> String {
-        let Self { k, rows, simdgroups, .. } = self;
-        let bias = if self.bias { "_bias" } else { "" };
-        let ragged = if self.ragged { "_ragged" } else { "" };
-        format!("expert_sum_{}_k{k}_r{rows}_s{simdgroups}{ragged}{bias}", self.matrix.name())
-    }
-
     fn threads(&self) -> u32 {
         self.simdgroups * LANES
     }
@@ -63,15 +57,14 @@ impl Spec for ExpertSum {
     }
 
     fn check(&self, a: &ExpertSumArgs) -> Result<(), String> {
-        check_product(&[a.rows, a.experts, self.k], a.cols, self.ragged)
+        check::product(&[a.rows, a.experts, self.k], a.cols, self.ragged)
     }
 }
 
 impl Tunable for ExpertSum {
     fn candidates(&self) -> Vec<Self> {
         let own = *self;
-        let sizes = pairs(&[1, 2, 4], &[1, 2, 4, 8]);
-        variants(own, sizes.map(|(rows, simdgroups)| Self { rows, simdgroups, ..own }))
+        variants(own, sizes().map(|(rows, simdgroups)| Self { rows, simdgroups, ..own }))
     }
 
     fn same_bits(&self) -> bool {

@@ -14,7 +14,8 @@ mod input;
 use tessera_tile::prelude::*;
 
 use crate::{
-    codes::{Matrix, Packed, Planes, STEP, check_product},
+    check::{self, ensure},
+    codes::{Matrix, Packed, Planes, STEP},
     end::{End, parts, put},
     rms_norm::group_sum,
     tune::{Tunable, pairs, variants},
@@ -26,7 +27,7 @@ use input::{Input, QUADS, shelf, stage};
 /// `x` is `[vectors, cols]`, `W` `[rows, cols]`, `bias` `[rows]`; results are `[vectors, rows of the part]`, those of a unit
 /// `[vectors, rows / 2]`. A residual is `[vectors, rows]` and may be the result. With `norm`, `x` is divided by its root mean
 /// square and multiplied by `norm_weight + offset` `[cols]` first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Matvec {
     /// Packing of `W`.
     pub matrix: Matrix,
@@ -78,15 +79,6 @@ pub struct MatvecArgs {
 impl Spec for Matvec {
     type Args = MatvecArgs;
 
-    fn name(&self) -> String {
-        let Self { matrix, rows, simdgroups, batch, split, blocks, turns, .. } = self;
-        let flags = [(self.ragged, "_ragged"), (self.norm, "_norm"), (self.bias, "_bias")];
-        let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
-        let end = self.end.name();
-        let of = format!("r{rows}_s{simdgroups}_d{split}_n{batch}_b{blocks}_t{turns}");
-        format!("matvec_{}_{of}{flags}{end}", matrix.name())
-    }
-
     fn threads(&self) -> u32 {
         self.simdgroups * LANES
     }
@@ -98,31 +90,19 @@ impl Spec for Matvec {
     }
 
     fn check(&self, a: &MatvecArgs) -> Result<(), String> {
-        check_product(&[a.rows, a.vectors], a.cols, self.ragged)?;
-        match () {
-            () if ![32, 64, 128].contains(&self.blocks)
-                || self.blocks * self.batch > MOST_BLOCKS =>
-            {
-                Err(format!("{} blocks of {} vectors at once", self.blocks, self.batch))
-            }
-            () if self.split == 0
-                || !self.simdgroups.is_multiple_of(self.split)
-                || !self.blocks.is_multiple_of(self.split * LANES) =>
-            {
-                let Self { simdgroups, split, blocks, .. } = self;
-                Err(format!("{split} of {simdgroups} simdgroups divide {blocks} blocks"))
-            }
-            () if !(self.blocks * QUADS).is_multiple_of(self.threads()) => {
-                Err(format!("{} threads for {} blocks", self.threads(), self.blocks))
-            }
-            () if a.cols.div_ceil(STEP) > self.blocks * self.turns => {
-                Err(format!("{} columns in {} times {}", a.cols, self.turns, self.blocks * STEP))
-            }
-            () if !(1..=MAX_BATCH).contains(&self.batch) => {
-                Err(format!("{} vectors at once, not 1 to {MAX_BATCH}", self.batch))
-            }
-            () => self.end.check(a.rows, a.first, a.second),
-        }
+        let &Self { blocks, batch, split, simdgroups, turns, .. } = self;
+        check::product(&[a.rows, a.vectors], a.cols, self.ragged)?;
+        ensure!((1..=MAX_BATCH).contains(&batch), "{batch} vectors at once, not 1 to {MAX_BATCH}");
+        let there_is_room = [32, 64, 128].contains(&blocks) && blocks * batch <= MOST_BLOCKS;
+        ensure!(there_is_room, "{blocks} blocks of {batch} vectors at once");
+        let divides = split > 0 && simdgroups.is_multiple_of(split);
+        let divides = divides && blocks.is_multiple_of(split * LANES);
+        ensure!(divides, "{split} of {simdgroups} simdgroups divide {blocks} blocks");
+        let threads = self.threads();
+        ensure!((blocks * QUADS).is_multiple_of(threads), "{threads} threads for {blocks} blocks");
+        let enough = a.cols.div_ceil(STEP) <= blocks * turns;
+        ensure!(enough, "{} columns in {turns} times {}", a.cols, blocks * STEP);
+        self.end.check(a.rows, a.first, a.second)
     }
 }
 
@@ -161,15 +141,14 @@ fn matvec(
     #[when(k.end.parts() > 2)] third: Option<Out<F32>>,
     a: Args<MatvecArgs>,
 ) {
-    let gated = k.end.unit().is_some();
-    let results = if gated { a.rows / 2 } else { a.rows };
+    let results = a.rows / k.end.halves();
     let teams = k.simdgroups / k.split;
     let (team, part) = (simdgroup() / k.split, simdgroup() % k.split);
     let first_row = (group(0) * teams + team) * k.rows;
-    let own = (0..k.rows).map(|r| min(first_row + r, results - 1));
     // what a gate lets through lies below the gate
-    let through = own.clone().filter(|_| gated).map(|row| row + results);
-    let rows: Vec<_> = own.chain(through).collect();
+    let halves = (0..k.end.halves()).map(|half| results * half);
+    let own = |half: Val<u32>| (0..k.rows).map(move |r| min(first_row + r, results - 1) + half);
+    let rows: Vec<_> = halves.flat_map(own).collect();
     let input = Input { k, x, norm, first: group(1) * k.batch, shelf: shelf(k), a: &a };
     let vectors = k.batch as usize;
     let mut sums = vec![vec![0.0; vectors]; rows.len()];
@@ -191,11 +170,8 @@ fn matvec(
         };
         for r in 0..k.rows as usize {
             let row = first_row + r as u32;
-            let sum = product(r);
-            let sum = match k.end.unit() {
-                Some(unit) => unit.apply(Some(sum), product(r + k.rows as usize), a.alpha, a.limit),
-                None => sum,
-            };
+            let of = |half: u32| product(r + (half * k.rows) as usize);
+            let sum = k.end.result(of, a.alpha, a.limit);
             if (lane() == 0) & (part == 0) & (row < results) & (vector < a.vectors) {
                 let at = vector * results + row;
                 let sum = residual.map_or(sum, |residual| sum + residual.at(at));

@@ -4,6 +4,7 @@
 
 pub mod paged;
 pub mod product;
+pub mod recurrent;
 pub mod steps;
 pub mod text;
 
@@ -92,6 +93,11 @@ pub fn random(seed: u64, len: usize) -> Vec<f32> {
         (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     };
     (0..len).map(|_| next()).collect()
+}
+
+/// Numbers in `offset - scale..offset + scale`.
+pub fn scaled(seed: u64, len: usize, scale: f32, offset: f32) -> Vec<f32> {
+    random(seed, len).iter().map(|x| x * scale + offset).collect()
 }
 
 /// Asserts that two results differ by no more than `limit` times the largest of them.
