@@ -10,17 +10,19 @@
 //! Version 4: weights of a turn are asked for before its input is staged; simdgroups may divide a row's columns.
 
 mod input;
+mod sums;
 
 use tessera_tile::prelude::*;
 
 use crate::{
     check::{self, ensure},
-    codes::{Matrix, Packed, Planes, STEP},
+    codes::{Matrix, Planes, STEP},
     end::{End, parts, put},
     rms_norm::group_sum,
     tune::{Tunable, pairs, variants},
 };
-use input::{Input, QUADS, shelf, stage};
+use input::{Input, QUADS, shelf};
+use sums::{make_sums, together};
 
 /// `y = norm(x) W^T + bias`, and what [`End`] makes of it.
 ///
@@ -76,6 +78,23 @@ pub struct MatvecArgs {
     pub limit: f32,
 }
 
+/// Vectors at once at most.
+pub const MAX_BATCH: u32 = 4;
+
+/// Blocks of all vectors that there is room for.
+const MOST_BLOCKS: u32 = 128;
+
+impl Matvec {
+    /// For `cols` columns: with blocks for as many as there are, or as there is room for.
+    pub fn over(self, cols: u32) -> Self {
+        let there_are = cols.div_ceil(STEP);
+        // the lanes of a row take a block each
+        let least = there_are.next_power_of_two().max(LANES * self.split);
+        let blocks = least.min(MOST_BLOCKS / self.batch.next_power_of_two());
+        Self { blocks, turns: there_are.div_ceil(blocks), ..self }
+    }
+}
+
 impl Spec for Matvec {
     type Args = MatvecArgs;
 
@@ -90,18 +109,18 @@ impl Spec for Matvec {
     }
 
     fn check(&self, a: &MatvecArgs) -> Result<(), String> {
-        let &Self { blocks, batch, split, simdgroups, turns, .. } = self;
+        let &Self { simdgroups, batch, split, blocks, turns, .. } = self;
         check::product(&[a.rows, a.vectors], a.cols, self.ragged)?;
         ensure!((1..=MAX_BATCH).contains(&batch), "{batch} vectors at once, not 1 to {MAX_BATCH}");
         let there_is_room = [32, 64, 128].contains(&blocks) && blocks * batch <= MOST_BLOCKS;
         ensure!(there_is_room, "{blocks} blocks of {batch} vectors at once");
-        let divides = split > 0 && simdgroups.is_multiple_of(split);
-        let divides = divides && blocks.is_multiple_of(split * LANES);
-        ensure!(divides, "{split} of {simdgroups} simdgroups divide {blocks} blocks");
+        let divide =
+            split > 0 && simdgroups.is_multiple_of(split) && blocks.is_multiple_of(split * LANES);
+        ensure!(divide, "{split} of {simdgroups} simdgroups divide {blocks} blocks");
         let threads = self.threads();
         ensure!((blocks * QUADS).is_multiple_of(threads), "{threads} threads for {blocks} blocks");
-        let enough = a.cols.div_ceil(STEP) <= blocks * turns;
-        ensure!(enough, "{} columns in {turns} times {}", a.cols, blocks * STEP);
+        let all = a.cols.div_ceil(STEP) <= blocks * turns;
+        ensure!(all, "{} columns in {turns} times {}", a.cols, blocks * STEP);
         self.end.check(a.rows, a.first, a.second)
     }
 }
@@ -181,93 +200,5 @@ fn matvec(
     }
 }
 
-/// Multiplies `rows` with the input, all columns that fall to the lane, whose block is `place` of each as many as the lanes
-/// of a row.
-fn make_sums(
-    input: &Input<'_>,
-    w: &Planes,
-    rows: &[Val<u32>],
-    place: Val<u32>,
-    sums: &[Vec<Var<f32>>],
-    squares: &[Var<f32>],
-) {
-    let k = input.k;
-    let steps = div_ceil(input.a.cols, STEP);
-    let places: Vec<_> =
-        (0..k.blocks).step_by((k.split * LANES) as usize).map(|first| place + first).collect();
-    // beyond the end the input is zeros, and any weights will do
-    let read = |turn: u32| -> Vec<Vec<Packed>> {
-        let of = |&place: &Val<u32>| {
-            let block = min(place + turn * k.blocks, steps - 1);
-            rows.iter().map(|&row| w.read(row, block, steps)).collect()
-        };
-        places.iter().map(of).collect()
-    };
-    let mut next = Some(read(0));
-    for turn in 0..k.turns {
-        let packed = next.take().unwrap_or_default();
-        if turn > 0 {
-            barrier();
-        }
-        stage(input, turn, squares);
-        if turn + 1 < k.turns {
-            next = Some(read(turn + 1));
-        }
-        barrier();
-        for (&place, packed) in places.iter().zip(&packed) {
-            for v in 0..k.batch {
-                let (elements, total) = input.elements(v, place);
-                for (sums, packed) in sums.iter().zip(packed) {
-                    add(&sums[v as usize], w.product(packed, &elements, total));
-                }
-            }
-        }
-    }
-}
-
 /// Shared memory of the sums of squares.
 const SQUARES: [&str; MAX_BATCH as usize] = ["squares_0", "squares_1", "squares_2", "squares_3"];
-
-/// Vectors at once at most.
-pub const MAX_BATCH: u32 = 4;
-
-impl Matvec {
-    /// For `cols` columns: with blocks for as many as there are, or as there is room for.
-    pub fn over(self, cols: u32) -> Self {
-        let there_are = cols.div_ceil(STEP);
-        // the lanes of a row take a block each
-        let least = there_are.next_power_of_two().max(LANES * self.split);
-        let blocks = least.min(MOST_BLOCKS / self.batch.next_power_of_two());
-        Self { blocks, turns: there_are.div_ceil(blocks), ..self }
-    }
-}
-
-/// Blocks of all vectors that there is room for.
-const MOST_BLOCKS: u32 = 128;
-
-#[device]
-fn add(sum: &Var<f32>, product: Val<f32>) {
-    *sum = sum.get() + product;
-}
-
-/// Sums over all simdgroups that divide a row, for the first of these.
-#[device]
-fn together(k: &Matvec, sums: &[Val<f32>]) -> Vec<Val<f32>> {
-    if k.split == 1 {
-        sums.to_vec()
-    } else {
-        let all = shared::<F32>("parts", k.simdgroups * sums.len() as u32);
-        if lane() == 0 {
-            for (i, sum) in (0u32..).zip(sums) {
-                all.set(simdgroup() + i * k.simdgroups, *sum);
-            }
-        }
-        barrier();
-        let first = simdgroup() / k.split * k.split;
-        let total = |i: u32| {
-            let parts = (0..k.split).map(|part| all.at(first + (part + i * k.simdgroups)));
-            parts.reduce(|a, b| a + b).expect("a part")
-        };
-        (0..sums.len() as u32).map(total).collect()
-    }
-}
