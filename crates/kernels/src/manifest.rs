@@ -18,7 +18,10 @@ use crate::{
     conv::Conv,
     embed::Embed,
     end::End,
-    experts::{mix::ExpertMix, product::ExpertProduct, sort::ExpertSort, sum::ExpertSum},
+    experts::{
+        matmul::ExpertMatmul, mix::ExpertMix, product::ExpertProduct, sort::ExpertSort,
+        sum::ExpertSum,
+    },
     matmul::Matmul,
     matvec::Matvec,
     pointwise::{Op, Pointwise},
@@ -85,7 +88,7 @@ fn products(list: &mut List) -> Result<(), BuildError> {
     for batch in [1, 2, 4] {
         list.add(Matvec { batch, ..plain }.over(4096))?;
     }
-    let gated = End::Gated(Unit::Gated(Activation::Silu));
+    let gated = End::Unit(Unit::Gated(Activation::Silu));
     for (norm, end) in [(false, End::Residual), (true, End::Parts(3)), (true, gated)] {
         list.add(Matvec { norm, end, ..plain })?;
     }
@@ -147,12 +150,17 @@ fn experts(list: &mut List) -> Result<(), BuildError> {
         list.add(Route { experts, k, scores, bias, groups, normalise: true, simdgroups: 1 })?;
     }
     let (rows, simdgroups, bias, ragged) = (2, 4, true, false);
-    for tile in [None, Some(8)] {
-        let unit = Some(Unit::Gated(Activation::Silu));
-        list.add(ExpertProduct { matrix, unit, k, tile, bias, ragged, rows, simdgroups })?;
-    }
+    let unit = Unit::Gated(Activation::Silu);
+    list.add(ExpertProduct { matrix, unit, k, bias, ragged, rows, simdgroups })?;
     list.add(ExpertSum { matrix, k, bias, ragged, rows, simdgroups })?;
-    list.add(ExpertSort { experts: 32, k, tile: 8, threads: 128 })?;
+    list.add(ExpertSort { experts: 32, k, tile: 32, threads: 128 })?;
+    for (end, shared) in [(End::Unit(unit), k), (End::Parts(1), 1)] {
+        let (vectors, rows, down, across, steps) = (32, 64, 1, 4, 1);
+        let stage = Elem::F16;
+        let product =
+            Matmul { matrix, vectors, rows, down, across, steps, stage, ragged, bias, end };
+        list.add(ExpertMatmul { product, shared })?;
+    }
     list.add(ExpertMix { k, threads: 128 })
 }
 

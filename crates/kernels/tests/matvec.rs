@@ -74,7 +74,7 @@ impl Asked {
             *y += if kernel.bias { bias[i % rows] } else { 0.0 };
             *y += if kernel.end == End::Residual { residual[i] } else { 0.0 };
         }
-        if let End::Gated(unit) = kernel.end {
+        if let End::Unit(unit) = kernel.end {
             let half = rows / 2;
             let of = |row: &[f32]| -> Vec<f32> {
                 (0..half).map(|i| plain_unit(unit, row[i], row[i + half], alpha, limit)).collect()
@@ -169,7 +169,7 @@ fn parts_norms_and_units() {
     for (unit, rows) in [(Unit::Gated(Activation::Silu), 10), (Unit::Clipped, 2)] {
         let mut asked = Asked::new(FOUR_BITS, rows, 192);
         asked.vectors = 3;
-        let end = End::Gated(unit);
+        let end = End::Unit(unit);
         asked.kernel = Matvec { rows: 4, batch: 2, norm: true, bias: true, end, ..asked.kernel };
         asked.check();
     }

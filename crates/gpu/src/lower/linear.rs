@@ -90,7 +90,7 @@ impl Lower<'_> {
         let small = rows < 4096;
         let kernel = Matvec {
             matrix: planes.matrix,
-            rows: if small || matches!(end, End::Gated(_)) { 1 } else { 2 },
+            rows: if small || matches!(end, End::Unit(_)) { 1 } else { 2 },
             simdgroups: if rows < 1024 { 4 } else { 8 },
             batch: 1,
             split: 1,
@@ -158,18 +158,6 @@ impl Lower<'_> {
             input = normed;
         }
         let (end, Limits { alpha, limit }) = work.end();
-        let kernel = Matmul {
-            matrix: planes.matrix,
-            vectors: 32,
-            rows: 32,
-            down: 1,
-            across: 2,
-            steps: 1,
-            stage: self.tuning.stage,
-            ragged: !cols.is_multiple_of(STEP),
-            bias: bias.is_some(),
-            end,
-        };
         let mut bindings = vec![input];
         bindings.extend(self.operands(work));
         let (first, second) = (part_rows[0], part_rows.get(1).copied().unwrap_or(0));
@@ -182,7 +170,18 @@ impl Lower<'_> {
             alpha,
             limit,
         };
-        self.launch_tuned(label, of, within, kernel, &bindings, args)
+        let mut least = FEW;
+        for (vectors, most) in Matmul::SIZES.into_iter().zip([16, 64, u32::MAX]) {
+            let kernel = Matmul {
+                ragged: !cols.is_multiple_of(STEP),
+                bias: bias.is_some(),
+                end,
+                ..Matmul::new(planes.matrix, self.tuning.stage, vectors)
+            };
+            let within = (std::mem::replace(&mut least, most), most);
+            self.launch_tuned(label, of, within, kernel, &bindings, args)?;
+        }
+        Ok(())
     }
 
     /// What is bound after a product's input.
@@ -217,7 +216,7 @@ impl Product<'_> {
             Epilogue::Residual => (End::Residual, Limits::default()),
             Epilogue::Glu(unit) => {
                 let (unit, limits) = Unit::of(ExpertUnit::Gated(unit));
-                (End::Gated(unit), limits)
+                (End::Unit(unit), limits)
             }
         }
     }

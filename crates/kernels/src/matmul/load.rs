@@ -2,27 +2,33 @@
 
 use tessera_tile::{flow::Compare, prelude::*};
 
-use super::{Matmul, MatmulArgsVals};
+use super::{Matmul, MatmulArgsVals, Vectors};
 use crate::{
     codes::{Planes, STEP},
     stage::{Operand, PART},
 };
 
 /// Where a threadgroup's operands come from.
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     pub k: &'a Matmul,
     pub x: In<F32>,
     pub w: &'a Planes,
-    /// First vector and first result.
-    pub first: (Val<u32>, Val<u32>),
+    pub vectors: &'a Vectors,
+    /// First row of the matrix among those of `w`.
+    pub base: Val<u32>,
+    /// First result.
+    pub first: Val<u32>,
     pub a: &'a MatmulArgsVals,
 }
 
 /// Elements of a row of an operand: the row, the first one's column, and themselves.
 type Piece = (Val<u32>, Val<u32>, Vec<Val<f32>>);
 
+/// Where a piece of a vector is: row and column of the operand, and where the vector begins.
+type Place = (Val<u32>, Val<u32>, Val<u32>);
+
 /// A thread's pieces of vectors and of weights.
-pub(super) struct Loaded {
+pub(crate) struct Loaded {
     vectors: Vec<Piece>,
     weights: Vec<Piece>,
 }
@@ -33,19 +39,27 @@ impl Source<'_> {
         div_ceil(self.a.cols, STEP)
     }
 
+    /// Where the thread's pieces of vectors are: row, first column at once, and where the vector begins.
+    pub fn places(&self) -> Vec<Place> {
+        let k = self.k;
+        let parts = k.columns() / PART;
+        let place = |turn: u32| {
+            let i = thread() + turn * threads();
+            let (row, column) = (min(i / parts, k.vectors - 1), i % parts * PART);
+            (row, column, self.vectors.input(row) * self.a.cols)
+        };
+        (0..(k.vectors * parts).div_ceil(threads())).map(place).collect()
+    }
+
     /// The thread's pieces of the columns from `block` on.
-    pub fn load(&self, block: Val<u32>) -> Loaded {
-        Loaded { vectors: self.vectors(block), weights: self.weights(block) }
+    pub fn load(&self, places: &[Place], block: Val<u32>) -> Loaded {
+        Loaded { vectors: self.vectors(places, block), weights: self.weights(block) }
     }
 
     /// Of the vectors, [`PART`] at a time; zeros beyond the last column.
-    fn vectors(&self, block: Val<u32>) -> Vec<Piece> {
+    fn vectors(&self, places: &[Place], block: Val<u32>) -> Vec<Piece> {
         let (k, x, a) = (self.k, self.x, self.a);
-        let parts = k.columns() / PART;
-        let load = |turn: u32| {
-            let i = thread() + turn * threads();
-            let (row, column) = (min(i / parts, k.vectors - 1), i % parts * PART);
-            let of = min(self.first.0 + row, a.vectors - 1) * a.cols;
+        let load = |&(row, column, of): &Place| {
             let from = block * STEP + column;
             let inside = |i: u32| (from + i).lt(a.cols);
             let values = if k.ragged {
@@ -60,23 +74,23 @@ impl Source<'_> {
             };
             (row, column, values)
         };
-        (0..(k.vectors * parts).div_ceil(threads())).map(load).collect()
+        places.iter().map(load).collect()
     }
 
     /// Of the weights, [`STEP`] at a time. Beyond the last column they do not matter.
     fn weights(&self, block: Val<u32>) -> Vec<Piece> {
-        let (k, first) = (self.k, self.first.1);
+        let (k, first) = (self.k, self.first);
         let steps = self.steps();
         let results = self.a.rows / k.end.halves();
         let load = |turn: u32| {
             let i = thread() + turn * threads();
             let (row, step) = (min(i / k.steps, k.all_rows() - 1), i % k.steps);
-            let from = match k.end.unit() {
-                None => min(first + row, results - 1),
-                Some(_) => min(first + row % k.rows, results - 1) + row / k.rows * results,
+            let from = match k.end.halves() {
+                1 => min(first + row, results - 1),
+                _ => min(first + row % k.rows, results - 1) + row / k.rows * results,
             };
             let block = min(block + step, steps - 1);
-            (row, step * STEP, self.w.step(from, block, steps).values())
+            (row, step * STEP, self.w.step(self.base + from, block, steps).values())
         };
         (0..(k.all_rows() * k.steps).div_ceil(threads())).map(load).collect()
     }

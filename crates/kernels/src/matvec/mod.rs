@@ -78,6 +78,23 @@ pub struct MatvecArgs {
     pub limit: f32,
 }
 
+/// Vectors at once at most.
+pub const MAX_BATCH: u32 = 4;
+
+/// Blocks of all vectors that there is room for.
+const MOST_BLOCKS: u32 = 128;
+
+impl Matvec {
+    /// For `cols` columns: with blocks for as many as there are, or as there is room for.
+    pub fn over(self, cols: u32) -> Self {
+        let there_are = cols.div_ceil(STEP);
+        // the lanes of a row take a block each
+        let least = there_are.next_power_of_two().max(LANES * self.split);
+        let blocks = least.min(MOST_BLOCKS / self.batch.next_power_of_two());
+        Self { blocks, turns: there_are.div_ceil(blocks), ..self }
+    }
+}
+
 impl Spec for Matvec {
     type Args = MatvecArgs;
 
@@ -143,15 +160,14 @@ fn matvec(
     #[when(k.end.parts() > 2)] third: Option<Out<F32>>,
     a: Args<MatvecArgs>,
 ) {
-    let gated = k.end.unit().is_some();
-    let results = if gated { a.rows / 2 } else { a.rows };
+    let results = a.rows / k.end.halves();
     let teams = k.simdgroups / k.split;
     let (team, part) = (simdgroup() / k.split, simdgroup() % k.split);
     let first_row = (group(0) * teams + team) * k.rows;
-    let own = (0..k.rows).map(|r| min(first_row + r, results - 1));
     // what a gate lets through lies below the gate
-    let through = own.clone().filter(|_| gated).map(|row| row + results);
-    let rows: Vec<_> = own.chain(through).collect();
+    let halves = (0..k.end.halves()).map(|half| results * half);
+    let own = |half: Val<u32>| (0..k.rows).map(move |r| min(first_row + r, results - 1) + half);
+    let rows: Vec<_> = halves.flat_map(own).collect();
     let input = Input { k, x, norm, first: group(1) * k.batch, shelf: shelf(k), a: &a };
     let vectors = k.batch as usize;
     let mut sums = vec![vec![0.0; vectors]; rows.len()];
@@ -173,11 +189,8 @@ fn matvec(
         };
         for r in 0..k.rows as usize {
             let row = first_row + r as u32;
-            let sum = product(r);
-            let sum = match k.end.unit() {
-                Some(unit) => unit.apply(Some(sum), product(r + k.rows as usize), a.alpha, a.limit),
-                None => sum,
-            };
+            let of = |half: u32| product(r + (half * k.rows) as usize);
+            let sum = k.end.result(of, a.alpha, a.limit);
             if (lane() == 0) & (part == 0) & (row < results) & (vector < a.vectors) {
                 let at = vector * results + row;
                 let sum = residual.map_or(sum, |residual| sum + residual.at(at));
@@ -189,20 +202,3 @@ fn matvec(
 
 /// Shared memory of the sums of squares.
 const SQUARES: [&str; MAX_BATCH as usize] = ["squares_0", "squares_1", "squares_2", "squares_3"];
-
-/// Vectors at once at most.
-pub const MAX_BATCH: u32 = 4;
-
-impl Matvec {
-    /// For `cols` columns: with blocks for as many as there are, or as there is room for.
-    pub fn over(self, cols: u32) -> Self {
-        let there_are = cols.div_ceil(STEP);
-        // the lanes of a row take a block each
-        let least = there_are.next_power_of_two().max(LANES * self.split);
-        let blocks = least.min(MOST_BLOCKS / self.batch.next_power_of_two());
-        Self { blocks, turns: there_are.div_ceil(blocks), ..self }
-    }
-}
-
-/// Blocks of all vectors that there is room for.
-const MOST_BLOCKS: u32 = 128;

@@ -1,4 +1,4 @@
-//! The sums of a simdgroup's rows.
+//! Sums of products: a lane's own, and those of the simdgroups that divide a row.
 
 use tessera_tile::prelude::*;
 
