@@ -159,12 +159,13 @@ impl Compiler {
 
     /// The images of kernels, in order, or why there is none.
     pub fn each(&self, kernels: &[Text]) -> Vec<Result<Vec<u8>, DeviceError>> {
+        // what takes longest first, so that the threads end at about the same time
+        let mut order: Vec<_> = kernels.iter().enumerate().collect();
+        order.sort_by_key(|(_, kernel)| std::cmp::Reverse(kernel.source.len()));
         let next = AtomicUsize::new(0);
         let images = Mutex::new(Vec::with_capacity(kernels.len()));
         let work = || {
-            while let Some((i, kernel)) =
-                Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, kernels.get(i)?)))
-            {
+            while let Some(&(i, kernel)) = order.get(next.fetch_add(1, Relaxed)) {
                 let image = self.image(kernel);
                 lock(&images).push((i, image));
             }

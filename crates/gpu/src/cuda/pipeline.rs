@@ -77,7 +77,8 @@ impl Cuda {
                 Some(why) => return Err(DeviceError::Build { kernel: kernel.name.clone(), why }),
                 None => images.next(),
             };
-            self.load(kernel, &image.unwrap_or(Ok(Vec::new()))?)
+            let missing = || Err(DeviceError::Run(format!("{}: no image", kernel.name)));
+            self.load(kernel, &image.unwrap_or_else(missing)?)
         });
         each.collect()
     }

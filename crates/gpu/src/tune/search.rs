@@ -5,7 +5,7 @@
 //! kernels at once; a short look at each leaves those that are worth a longer one.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     num::NonZero,
     ops::ControlFlow,
     path::PathBuf,
@@ -38,8 +38,9 @@ const LAUNCHES: [(usize, usize); 2] = [(4, 16), (8, 64)];
 /// Seconds of launches that are long enough for a clock.
 const ENOUGH: f64 = 2e-3;
 
-/// Kernels that are compiled together at least, for each processor: the last ones leave some idle.
-const TOGETHER: usize = 4;
+/// Kernels that are compiled together, about, for each processor: some take a hundred times as long as others, and leave
+/// processors idle at the end.
+const TOGETHER: usize = 12;
 
 /// What is searched.
 #[derive(Debug, Clone)]
@@ -208,7 +209,8 @@ pub(crate) fn search<D: Device>(
     let mut order: Vec<&Probe> = Vec::new();
     for (&rows, batch) in &batches {
         let shape = model.shape(batch)?;
-        order.extend(probes.iter().filter(|it| it.section == rows && it.runs(&shape)));
+        let choice = |it: &&Probe| it.section == rows && it.names.len() > 1 && it.runs(&shape);
+        order.extend(probes.iter().filter(choice));
     }
     if limit.is_some() {
         let cost = survey(model, &order, &batches, &mut kernels, &clock, watch)?;
@@ -229,9 +231,9 @@ pub(crate) fn search<D: Device>(
             return Ok((Ended::Limit, total - done));
         }
         if built == done {
-            let mut count = 0;
-            while built < total && (built == done || count < together) {
-                count += order[built].names.len();
+            let mut new = HashSet::new();
+            while built < total && (built == done || new.len() < together) {
+                new.extend(order[built].names.iter().filter(|name| !kernels.0.contains_key(*name)));
                 built += 1;
             }
             kernels.build(model.bench().0, &order[done..built], false);
