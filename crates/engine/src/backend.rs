@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_device_of_its_own_memory_sets_the_budget() {
-        let device = |free, unified| Some(DeviceMemory { free, total: 2 * free, unified });
+        let device = |free, unified| Some(DeviceMemory { free, total: free, unified });
         assert_eq!(budget(Some(500), None), 500);
         assert_eq!(budget(Some(500), device(1000, false)), 500);
         assert_eq!(budget(Some(1500), device(1000, false)), 1000);
