@@ -79,7 +79,7 @@ impl<'a> Places<'a> {
             return Err(error);
         }
         let (backend, why) = (self.several()[self.tried - 1].0, error.to_string());
-        tracing::info!("{backend} is passed over: {why}");
+        tracing::debug!("{backend} is passed over: {why}");
         self.passed_over.push(PassedOver { backend, why });
         Ok(())
     }

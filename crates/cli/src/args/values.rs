@@ -118,6 +118,10 @@ mod tests {
         }
         assert_eq!(top_p("0").unwrap_err(), "must be a number above 0, at most 1");
         assert!(top_p("1").is_ok() && min_p("0").is_ok() && penalty("-2").is_ok());
+        assert_eq!((minutes("0"), minutes(" 1.5 ")), (Ok(0.0), Ok(1.5)));
+        for bad in ["nan", "inf", "-1", "", "1e9", "an hour"] {
+            assert!(minutes(bad).is_err(), "{bad}");
+        }
         assert!(positive("0").is_err() && positive("-1").is_err() && positive("1").is_ok());
     }
 
