@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, time::Instant};
 
-use tessera_graph::DeviceMemory;
+pub use tessera_graph::DeviceMemory;
 use tessera_tile::Program;
 
 /// Why a device refuses.

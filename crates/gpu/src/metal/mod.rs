@@ -39,10 +39,9 @@ use objc2_foundation::{
 use objc2_metal::{
     MTLCommandQueue, MTLCreateSystemDefaultDevice, MTLDevice, MTLGPUFamily, MTLResourceOptions,
 };
-use tessera_graph::DeviceMemory;
 use tessera_tile::Program;
 
-use crate::device::{Bound, Device, DeviceError};
+use crate::device::{Bound, Device, DeviceError, DeviceMemory};
 use archive::Archive;
 pub use buffer::Buffer;
 pub use commands::{Commands, Pending};
