@@ -6,16 +6,7 @@ use tessera_state::Group;
 use crate::{
     ContextChoice, LoadError, LoadOptions,
     fit::{self, Needs},
-    memory,
 };
-
-/// The share of available memory that a model may hold unless told otherwise.
-const MEMORY_SHARE: f64 = 0.8;
-
-/// The memory budget in bytes.
-pub(crate) fn budget(options: &LoadOptions) -> usize {
-    options.memory.unwrap_or_else(|| (memory::available() as f64 * MEMORY_SHARE) as usize)
-}
 
 /// A model that is to be placed; nothing is allocated to find out how.
 pub(crate) struct Candidate<'a> {

@@ -95,6 +95,12 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
         (Body::Device, "maxBufferLength") => {
             method!(|this| -> usize { this.world().settings.memory })
         }
+        (Body::Device, "recommendedMaxWorkingSetSize") => {
+            method!(|this| -> u64 { this.world().settings.memory as u64 })
+        }
+        (Body::Device, "currentAllocatedSize") => {
+            method!(|this| -> usize { this.world().allocated.load(Relaxed).unsigned_abs() })
+        }
         (Body::Device, "newBufferWithLength:options:") => {
             method!(|this, bytes: usize, options: usize| -> *const Object {
                 // `MTLResourceHazardTrackingModeUntracked` alone is as good as nothing here, where nothing is tracked

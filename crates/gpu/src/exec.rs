@@ -1,14 +1,14 @@
 //! A compiled model on a device.
 
 use tessera_graph::{
-    BackendError, Batch, Executable, Footprint, Graph, Limits, MemoryReport, NO_PAGE, NO_SLOT,
-    Progress, Sampled, Weights,
+    BackendError, Batch, DeviceMemory, Executable, Footprint, Graph, Limits, MemoryReport, NO_PAGE,
+    NO_SLOT, PAGE, Progress, Sampled, StorageKind, Weights,
 };
 
 use tessera_kernels::tables::FAILED;
 
 use crate::{
-    Tuning,
+    Tuning, ahead,
     device::{Device, DeviceError},
     draws::{self, Mode},
     lower::{self, Lowered},
@@ -64,6 +64,32 @@ pub fn footprint(
     })
 }
 
+/// Refuses what a device has no room for, with one sequence as long as the limits allow, before any of it is there.
+fn admit<D: Device>(
+    graph: &Graph,
+    lowered: &Lowered,
+    limits: &Limits,
+    device: &D,
+) -> Result<(), BackendError> {
+    let Some(DeviceMemory { free, .. }) = device.memory()? else { return Ok(()) };
+    let blocks = |kind| match kind {
+        StorageKind::Pages { window } => {
+            let seen = window.map_or(usize::MAX, |window| window.saturating_add(limits.tokens));
+            limits.context.min(seen).div_ceil(PAGE)
+        }
+        StorageKind::Slots => 1,
+    };
+    let groups = graph.groups();
+    let bytes = |group| States::<D>::block_bytes(graph, limits, group);
+    let states: usize = groups.iter().map(|group| blocks(group.kind) * bytes(group)).sum();
+    let (weights, arena) = (lowered.weights.bytes(), lowered.step_bytes(limits));
+    let (device, context) = (device.name(), limits.context);
+    match weights.saturating_add(arena).saturating_add(states) <= free {
+        true => Ok(()),
+        false => Err(BackendError::DeviceMemory { device, weights, arena, states, context, free }),
+    }
+}
+
 impl Lowered {
     /// Bytes of all that a step needs besides weights and states.
     fn step_bytes(&self, limits: &Limits) -> usize {
@@ -82,6 +108,7 @@ impl<D: Device> Model<D> {
         progress: &mut Progress<'_>,
     ) -> Result<Self, BackendError> {
         let lowered = lower::lower(&graph, bound, limits, tuning)?;
+        admit(&graph, &lowered, limits, &device)?;
         let mut queue = Queue::new(device);
         let pipelines = queue.build(&lowered.stream.programs)?;
         let device = queue.device();
@@ -95,19 +122,25 @@ impl<D: Device> Model<D> {
             Growing::new(device, 0, "masks of tokens")?,
         ];
         let total = lowered.weights.bytes();
+        let plan = &lowered.weights.buffers;
+        let mut buffers = plan
+            .iter()
+            .map(|(_, bytes)| device.allocate(*bytes, "weights"))
+            .collect::<Result<Vec<_>, _>>()?;
+        let fill = |i: usize, write: &mut weights::Write<'_>| {
+            weights::fill(&plan[i].0, &graph, bound, write)
+        };
         let mut done = 0;
-        let mut buffers = Vec::with_capacity(lowered.weights.buffers.len());
-        for (source, bytes) in &lowered.weights.buffers {
-            let mut buffer = device.allocate(*bytes, "weights")?;
-            weights::fill(source, &graph, bound, &mut |offset, bytes| {
-                Ok(device.write(&mut buffer, offset, bytes)?)
-            })?;
-            buffers.push(buffer);
-            done += bytes;
-            if progress(done, total).is_break() {
-                return Err(BackendError::Cancelled);
+        ahead::fill_all(plan.len(), &fill, &mut |i, piece| match piece {
+            Some((offset, bytes)) => Ok(device.write(&mut buffers[i], offset, bytes)?),
+            None => {
+                done += plan[i].1;
+                match progress(done, total).is_break() {
+                    true => Err(BackendError::Cancelled),
+                    false => Ok(()),
+                }
             }
-        }
+        })?;
         let states = States::new(&graph, limits);
         Ok(Self {
             graph,
@@ -155,6 +188,18 @@ impl<D: Device> Model<D> {
         batch: &Batch,
         until: Option<usize>,
     ) -> Result<Shape, BackendError> {
+        let (words, shape) = self.prepare(batch)?;
+        self.run(words, &shape, until)?;
+        Ok(shape)
+    }
+
+    /// The sizes of a step.
+    pub(crate) fn shape(&mut self, batch: &Batch) -> Result<Shape, BackendError> {
+        Ok(self.prepare(batch)?.1)
+    }
+
+    /// Fills the tables of a step: their words, and its sizes.
+    fn prepare(&mut self, batch: &Batch) -> Result<(usize, Shape), BackendError> {
         batch.check(&self.graph, &self.limits)?;
         self.check_blocks(batch)?;
         let mode = self.draws.fill(batch)?;
@@ -170,8 +215,7 @@ impl<D: Device> Model<D> {
             longest: batch.runs.iter().map(|run| run.len).max().unwrap_or(0),
             context: last.unwrap_or(0),
         };
-        self.run(words, &shape, until)?;
-        Ok(shape)
+        Ok((words, shape))
     }
 
     /// Sends what the step is told, launches everything, and waits.

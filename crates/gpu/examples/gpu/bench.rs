@@ -1,5 +1,7 @@
 //! How fast products of decoding are, in bytes of weights a second, beside a plain copy.
 
+use std::time::Instant;
+
 use tessera_formats::GgmlType;
 use tessera_gpu::{
     cuda::{Cuda, Memory, Pipeline},
@@ -68,6 +70,27 @@ struct Turns<'a, D: Device> {
     args: Vec<u32>,
     grid: [u32; 3],
     bytes: usize,
+}
+
+/// Writes of weights: in pieces of several sizes, to the end of the last copy.
+pub fn upload(device: &mut Cuda) -> Result<(), String> {
+    let measured = [1 << 12, 1 << 16, 1 << 20, 4 << 20, 64 << 20].map(|piece| {
+        let bytes = vec![1u8; piece];
+        let mut memory = device.allocate(1 << 30, "what is written")?;
+        let mut best = f64::INFINITY;
+        for _ in 0..5 {
+            let begun = Instant::now();
+            for offset in (0..1 << 30).step_by(piece) {
+                device.write(&mut memory, offset, &bytes)?;
+            }
+            // what is read was written before
+            device.read(&memory, 0, &mut [0])?;
+            best = best.min(begun.elapsed().as_secs_f64());
+        }
+        println!("  pieces of {:6} KiB: {:6.2} GB/s", piece >> 10, (1 << 30) as f64 / best / 1e9);
+        Ok(())
+    });
+    measured.into_iter().collect::<Result<_, DeviceError>>().map_err(|error| error.to_string())
 }
 
 /// A plain copy.

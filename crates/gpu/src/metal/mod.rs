@@ -41,7 +41,7 @@ use objc2_metal::{
 };
 use tessera_tile::Program;
 
-use crate::device::{Bound, Device, DeviceError};
+use crate::device::{Bound, Device, DeviceError, DeviceMemory};
 use archive::Archive;
 pub use buffer::Buffer;
 pub use commands::{Commands, Pending};
@@ -154,6 +154,14 @@ impl Device for Metal {
             let system = NSProcessInfo::processInfo().operatingSystemVersionString();
             format!("{}, {system}", self.device.name())
         })
+    }
+
+    fn memory(&self) -> Result<Option<DeviceMemory>, DeviceError> {
+        let total = self.device.recommendedMaxWorkingSetSize();
+        let total = usize::try_from(total).unwrap_or(usize::MAX);
+        let free = total.saturating_sub(self.device.currentAllocatedSize());
+        // buffers are shared with the processor, whatever the GPU
+        Ok(Some(DeviceMemory { free, total, unified: true }))
     }
 
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Buffer, DeviceError> {
