@@ -86,7 +86,8 @@ pub(crate) fn start(
     let (memory, context_bytes) = (exec.memory(), needs.kv(context.tokens));
 
     let mut account = Budget::new(budget);
-    let held = memory.weights.saturating_add(memory.arena);
+    let held =
+        [memory.weights, memory.mapped, memory.arena].into_iter().fold(0, usize::saturating_add);
     account.take("the model", held, "choose a smaller one")?;
     let sequences = options.max_sequences + options.max_sessions + 1; // one for benchmarks
     let bounds = Options { context: context.tokens, sequences, keep: KEEP };

@@ -1,15 +1,18 @@
 //! Command buffers and encoders: what may be said to them when.
 
 use std::{
+    collections::BTreeMap,
     ptr,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
 };
 
-use tessera_tile::sim::Kernel;
+use tessera_tile::{ir::Access, sim::Kernel};
 
 use crate::{
+    event,
     execute::{self, Frozen, Launch, Step},
     foundation::as_static,
+    indirect::{self, Range},
     object::{Body, Object, Ref},
     runtime::{Method, autoreleased, method},
     world::{World, lock},
@@ -27,18 +30,55 @@ pub enum State {
 }
 
 /// A command buffer.
-#[derive(Default)]
 pub struct CommandBuffer {
+    queue: Ref,
     passes: Vec<Vec<Step>>,
     encoding: bool,
     state: State,
+    /// What it signals at its end.
+    signals: Vec<(Ref, u64)>,
+}
+
+impl CommandBuffer {
+    /// An empty one.
+    pub fn of(queue: Ref) -> Self {
+        let (passes, signals, state) = Default::default();
+        Self { queue, passes, encoding: false, state, signals }
+    }
+}
+
+/// Runs a command buffer that was committed, if it did not run already.
+pub(crate) fn finish(this: &Object) {
+    let signals = with(this, |commands| {
+        let passes = std::mem::take(&mut commands.passes);
+        match std::mem::take(&mut commands.state) {
+            State::Written => this.world().violation("a wait before the commit"),
+            State::Runs(frozen) => {
+                this.world().running.fetch_sub(1, Relaxed);
+                match execute::run(this.world(), frozen, passes) {
+                    Ok(()) => commands.state = State::Completed,
+                    // an event that a failed command buffer was to signal stays as it is
+                    Err(fault) => {
+                        commands.state = State::Failed(fault);
+                        commands.signals.clear();
+                    }
+                }
+            }
+            done => commands.state = done,
+        }
+        std::mem::take(&mut commands.signals)
+    });
+    signals.iter().for_each(|(event, value)| event::signal(event, *value));
 }
 
 /// `MTLDispatchTypeConcurrent`
 const CONCURRENT: usize = 1;
 
 /// Places for buffers.
-const PLACES: usize = 31;
+pub const PLACES: usize = 31;
+
+/// What a constant buffer's offset is a multiple of.
+const CONSTANT: usize = 256;
 
 /// What is bound to a place.
 #[derive(Clone)]
@@ -57,10 +97,14 @@ pub struct Encoder {
     kernel: Option<Arc<Kernel>>,
     places: Vec<Option<Place>>,
     ended: bool,
+    /// What was declared for indirect commands, and whether they may write to it.
+    declared: BTreeMap<usize, bool>,
 }
 
+/// A size of three dimensions.
 #[repr(C)]
-struct Size {
+#[derive(Clone, Copy)]
+pub struct Size {
     width: usize,
     height: usize,
     depth: usize,
@@ -77,41 +121,63 @@ impl Encoder {
     /// A dispatch with what is bound now, or what is wrong with it.
     fn launch(&self, world: &World, grid: &Size, group: &Size) -> Result<Launch, String> {
         let kernel = self.kernel.clone().ok_or("a dispatch without a pipeline")?;
-        let program = kernel.program();
-        let name = &program.name;
-        let threads = group.width * group.height * group.depth;
-        if threads != program.threads as usize || threads > world.settings.threads {
-            return Err(format!("{name}: {threads} threads, it has {}", program.threads));
-        }
-        let grid = [grid.width, grid.height, grid.depth].map(|n| n as u32);
-        if grid.contains(&0) {
-            return Err(format!("{name}: a grid of {grid:?}"));
-        }
-        let known = world.take_bounds();
-        let mut buffers = Vec::new();
-        for (i, buffer) in program.buffers.iter().enumerate() {
-            let Some(Place::Buffer(memory, offset)) = &self.places[i] else {
-                return Err(format!("{name}: no buffer is bound for {}", buffer.name));
-            };
-            let Body::Memory(of) = &*memory.body() else {
-                return Err(format!("{name}: {} is released", buffer.name));
-            };
-            let rest = of.len() - offset;
-            let bytes = known.as_ref().map_or(rest, |bytes| bytes[i].min(rest));
-            buffers.push((Arc::clone(memory), *offset, bytes));
-        }
-        let mut args = Vec::new();
-        if !program.fields.is_empty() {
-            let Some(Place::Bytes(bytes)) = &self.places[program.buffers.len()] else {
-                return Err(format!("{name}: no argument struct"));
-            };
-            if bytes.len() != program.fields.len() * 4 {
-                return Err(format!("{name}: an argument struct of {} bytes", bytes.len()));
-            }
-            args.extend(bytes.as_chunks::<4>().0.iter().map(|&word| u32::from_le_bytes(word)));
-        }
-        Ok(Launch { kernel, buffers, args, grid })
+        launch(world, kernel, &self.places, grid, group, world.take_bounds())
     }
+}
+
+/// A dispatch of a kernel with what is bound to places, of which it may touch `known` bytes, or what is wrong with it.
+pub(crate) fn launch(
+    world: &World,
+    kernel: Arc<Kernel>,
+    places: &[Option<Place>],
+    grid: &Size,
+    group: &Size,
+    known: Option<Vec<usize>>,
+) -> Result<Launch, String> {
+    let program = kernel.program();
+    let name = &program.name;
+    let threads = group.width * group.height * group.depth;
+    if threads != program.threads as usize || threads > world.settings.threads {
+        return Err(format!("{name}: {threads} threads, it has {}", program.threads));
+    }
+    let grid = [grid.width, grid.height, grid.depth].map(|n| n as u32);
+    if grid.contains(&0) {
+        return Err(format!("{name}: a grid of {grid:?}"));
+    }
+    let mut buffers = Vec::new();
+    for (i, buffer) in program.buffers.iter().enumerate() {
+        let Some(Place::Buffer(memory, offset)) = &places[i] else {
+            return Err(format!("{name}: no buffer is bound for {}", buffer.name));
+        };
+        let Body::Memory(of) = &*memory.body() else {
+            return Err(format!("{name}: {} is released", buffer.name));
+        };
+        if of.is_lent() && buffer.access != Access::Read {
+            return Err(format!("{name}: {} is written, and its memory is lent", buffer.name));
+        }
+        let rest = of.len() - offset;
+        let bytes = known.as_ref().map_or(rest, |bytes| bytes[i].min(rest));
+        buffers.push((Arc::clone(memory), *offset, bytes));
+    }
+    let mut args = Vec::new();
+    if !program.fields.is_empty() {
+        let bytes: Arc<[u8]> = match &places[program.buffers.len()] {
+            Some(Place::Bytes(bytes)) => Arc::clone(bytes),
+            Some(Place::Buffer(memory, offset)) => match &*memory.body() {
+                Body::Memory(of) if offset.is_multiple_of(CONSTANT) => {
+                    let end = of.len().min(offset + program.fields.len() * 4);
+                    of.to_vec()[*offset..end].into()
+                }
+                _ => return Err(format!("{name}: an argument struct at {offset}")),
+            },
+            None => return Err(format!("{name}: no argument struct")),
+        };
+        if bytes.len() != program.fields.len() * 4 {
+            return Err(format!("{name}: an argument struct of {} bytes", bytes.len()));
+        }
+        args.extend(bytes.as_chunks::<4>().0.iter().map(|&word| u32::from_le_bytes(word)));
+    }
+    Ok(Launch { kernel, buffers, args, grid, indirect: None })
 }
 
 /// Does something with an encoder that is not ended.
@@ -126,7 +192,7 @@ fn encode(this: &Object, what: &str, work: impl FnOnce(&mut Encoder)) {
 }
 
 /// Does something with a command buffer.
-fn with<T: Default>(this: &Object, work: impl FnOnce(&mut CommandBuffer) -> T) -> T {
+pub(crate) fn with<T: Default>(this: &Object, work: impl FnOnce(&mut CommandBuffer) -> T) -> T {
     match &*this.body() {
         Body::Commands(commands) => work(&mut lock(commands)),
         _ => T::default(),
@@ -163,10 +229,19 @@ fn of_commands(name: &str) -> Option<Method> {
                     kernel: None,
                     places: vec![None; PLACES],
                     ended: false,
+                    declared: BTreeMap::new(),
                 };
                 autoreleased(Ref::new(this.world(), Body::Encoder(Mutex::new(encoder))))
             })
         }
+        "encodeSignalEvent:value:" => method!(|this, event: &'static Object, value: u64| {
+            with(this, |commands| {
+                if commands.encoding || !matches!(commands.state, State::Written) {
+                    return this.world().violation("a signal beside an open encoder, or too late");
+                }
+                commands.signals.push((Ref::to(event), value));
+            });
+        }),
         "commit" => method!(|this| {
             with(this, |commands| {
                 if commands.encoding {
@@ -176,23 +251,18 @@ fn of_commands(name: &str) -> Option<Method> {
                     return this.world().violation("a second commit");
                 }
                 this.world().commits.fetch_add(1, Relaxed);
-                commands.state = State::Runs(Frozen::of(&commands.passes));
+                this.world().running.fetch_add(1, Relaxed);
+                commands.state = State::Runs(Frozen::of(&commands.queue, &mut commands.passes));
+                for (event, value) in &commands.signals {
+                    event::expect(event, *value, Ref::to(this));
+                }
             });
         }),
         "waitUntilCompleted" => method!(|this| {
-            with(this, |commands| {
-                let passes = std::mem::take(&mut commands.passes);
-                match std::mem::take(&mut commands.state) {
-                    State::Written => this.world().violation("a wait before the commit"),
-                    State::Runs(frozen) => {
-                        commands.state = match execute::run(this.world(), frozen, passes) {
-                            Ok(()) => State::Completed,
-                            Err(fault) => State::Failed(fault),
-                        }
-                    }
-                    done => commands.state = done,
-                }
-            });
+            match this.world().settings.hangs {
+                true => this.world().violation("a wait without end"),
+                false => finish(this),
+            }
         }),
         // by the numbers of MTLCommandBufferStatus
         "status" => method!(|this| -> usize {
@@ -220,7 +290,7 @@ fn of_encoder(name: &str) -> Option<Method> {
     match name {
         "setComputePipelineState:" => method!(|this, pipeline: &'static Object| {
             encode(this, "a pipeline", |encoder| match &*pipeline.body() {
-                Body::Pipeline(kernel) => encoder.kernel = Some(Arc::clone(kernel)),
+                Body::Pipeline(kernel, _) => encoder.kernel = Some(Arc::clone(kernel)),
                 _ => this.world().violation("a pipeline is expected"),
             });
         }),
@@ -269,6 +339,22 @@ fn of_encoder(name: &str) -> Option<Method> {
                     if !encoder.concurrent {
                         encoder.steps.push(Step::Barrier);
                     }
+                });
+            })
+        }
+        "useResource:usage:" => method!(|this, resource: &'static Object, usage: usize| {
+            // `MTLResourceUsageWrite` is 2
+            encode(this, "a declaration", |encoder| {
+                *encoder.declared.entry(ptr::from_ref(resource).addr()).or_default() |=
+                    usage & 2 != 0;
+            });
+        }),
+        "executeCommandsInBuffer:withRange:" => {
+            method!(|this, commands: &'static Object, range: Range| {
+                encode(this, "an execution", |encoder| {
+                    let steps = indirect::steps(this.world(), commands, range, &encoder.declared);
+                    encoder.steps.extend(steps);
+                    this.world().indirect.fetch_add(1, Relaxed);
                 });
             })
         }

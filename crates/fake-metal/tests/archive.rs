@@ -9,14 +9,14 @@ use fake_metal::{
     METALLIB, Settings, World,
     metal::{Embedded, Metal, user_cache},
 };
-use tessera_gpu::device::Device;
+use tessera_gpu::{MetalOptions, device::Device};
 use tessera_tile::print;
 
 /// Starts afresh: what was compiled, and what was wrong with the archive.
 fn start(settings: Settings, folder: &Path) -> (u64, Option<String>) {
     let world = World::enter(settings);
     world.know(&programs());
-    let mut metal = Metal::open(Some(folder), None).unwrap();
+    let mut metal = Metal::open(Some(folder), None, &MetalOptions::default()).unwrap();
     let pipelines = metal.build(&programs()).unwrap();
     assert_eq!(pipelines.len(), 3);
     let told = (metal.compiled(), metal.problems().first().cloned());
@@ -96,7 +96,7 @@ fn the_users_folder_is_the_systems() {
 fn build(embedded: Embedded) -> (u64, Vec<String>) {
     let world = World::enter(Settings::default());
     world.know(&programs());
-    let mut metal = Metal::open(None, Some(embedded)).unwrap();
+    let mut metal = Metal::open(None, Some(embedded), &MetalOptions::default()).unwrap();
     let pipelines = metal.build(&programs()).unwrap();
     assert_eq!(pipelines.len(), 3);
     let told = (world.texts(), metal.problems().to_vec());

@@ -11,13 +11,13 @@ use crate::{
     Tuning,
     device::{Device, DeviceError},
     draws::{self, Mode},
+    held::{self, Held},
     lower::{self, Lowered},
     memory::{Buffers, Growing},
     queue::{Counters, Queue},
     state::States,
     stream::{Hazards, Shape},
     tune::probe::Probe,
-    weights,
 };
 
 impl From<DeviceError> for BackendError {
@@ -45,16 +45,19 @@ pub struct Model<D: Device> {
     bytes: Vec<u8>,
 }
 
-/// What [`Model::new`] of the same arguments will hold.
+/// What [`Model::new`] of the same arguments will hold, on a device that adopts weights or does not.
 pub fn footprint(
     graph: &Graph,
     bound: &Weights,
     limits: &Limits,
     tuning: &Tuning,
+    adopts: bool,
 ) -> Result<Footprint, BackendError> {
     let lowered = lower::lower(graph, bound, limits, tuning)?;
+    let (weights, mapped) = held::bytes(&lowered.weights, bound, adopts);
     Ok(Footprint {
-        weights: lowered.weights.bytes(),
+        weights,
+        mapped,
         arena: lowered.step_bytes(limits),
         blocks: graph
             .groups()
@@ -94,20 +97,7 @@ impl<D: Device> Model<D> {
             Growing::new(device, 0, "tokens that have occurred")?,
             Growing::new(device, 0, "masks of tokens")?,
         ];
-        let total = lowered.weights.bytes();
-        let mut done = 0;
-        let mut buffers = Vec::with_capacity(lowered.weights.buffers.len());
-        for (source, bytes) in &lowered.weights.buffers {
-            let mut buffer = device.allocate(*bytes, "weights")?;
-            weights::fill(source, &graph, bound, &mut |offset, bytes| {
-                Ok(device.write(&mut buffer, offset, bytes)?)
-            })?;
-            buffers.push(buffer);
-            done += bytes;
-            if progress(done, total).is_break() {
-                return Err(BackendError::Cancelled);
-            }
-        }
+        let weights = Held::new(&lowered.weights, &graph, bound, device, progress)?;
         let states = States::new(&graph, limits);
         Ok(Self {
             graph,
@@ -115,7 +105,7 @@ impl<D: Device> Model<D> {
             queue,
             lowered,
             pipelines,
-            buffers: Buffers { arena, tables, draws, side, results, weights: buffers, states },
+            buffers: Buffers { arena, tables, draws, side, results, weights, states },
             hazards: Hazards::default(),
             words: Vec::new(),
             draws: draws::Words::default(),
@@ -323,7 +313,8 @@ impl<D: Device> Executable for Model<D> {
 
     fn memory(&self) -> MemoryReport {
         MemoryReport {
-            weights: self.lowered.weights.bytes(),
+            weights: self.buffers.weights.copied(),
+            mapped: self.buffers.weights.mapped(),
             arena: self.lowered.step_bytes(&self.limits),
             state: self.buffers.states.bytes(),
         }

@@ -8,7 +8,6 @@ mod compile;
 mod driver;
 pub mod nvrtc;
 mod pipeline;
-mod replay;
 mod step;
 
 use std::{path::PathBuf, sync::Arc};
@@ -20,13 +19,15 @@ pub use cache::Cache;
 pub use compile::{Capability, Text, architecture};
 pub use driver::{Event, Memory};
 pub use pipeline::Pipeline;
-pub use replay::Replays;
 pub use step::{Commands, Pending};
 
-use crate::device::{Bound, Device, DeviceError, Launch, in_turn, median};
+pub use crate::replay::Replays;
+use crate::{
+    device::{Bound, Device, DeviceError, Launch, in_turn, median},
+    replay::Graphs,
+};
 use compile::Compiler;
-use driver::{Context, Module, Pinned, Stream};
-use replay::Graphs;
+use driver::{Context, Function, Graph, Module, Pinned, Stream};
 use step::Step;
 
 /// The oldest devices that run the kernels; matrix tiles of f32 need 8.0.
@@ -61,7 +62,7 @@ impl Default for Options {
 pub struct Cuda {
     // in this order they are dropped: what runs is awaited before its memory goes
     stream: Stream,
-    graphs: Graphs,
+    graphs: Graphs<Graph, Function>,
     compiler: Compiler,
     /// What steps send, and what they read back.
     sent: Pinned,
