@@ -9,7 +9,7 @@ use std::{
 use tessera_tile::{ir::Access, sim::Kernel};
 
 use crate::{
-    commands::{self, PLACES, Place, Size},
+    encoder::{self, PLACES, Place, Size},
     execute::{Indirectly, Step},
     foundation::as_static,
     object::{Body, Object, Ref},
@@ -126,7 +126,7 @@ impl Slot {
                 absent.push((Arc::clone(buffer), format!("{}: {name}", program.name)));
             }
         }
-        let mut launch = commands::launch(world, kernel, &places, grid, group, bounds.clone())?;
+        let mut launch = encoder::launch(world, kernel, &places, grid, group, bounds.clone())?;
         launch.indirect = Some(Indirectly { commands: Arc::clone(commands), absent });
         Ok(Step::Launch(launch))
     }

@@ -19,6 +19,7 @@
 mod block;
 mod commands;
 mod compiler;
+mod encoder;
 mod event;
 mod execute;
 mod foundation;

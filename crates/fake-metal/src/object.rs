@@ -13,8 +13,9 @@ use std::{
 use tessera_tile::sim::Kernel;
 
 use crate::{
-    commands::{CommandBuffer, Encoder},
+    commands::CommandBuffer,
     compiler::{Archive, Descriptor, Library, Options},
+    encoder::Encoder,
     event::Event,
     gpu::Memory,
     indirect::{Command, Commands, Layout},

@@ -80,7 +80,7 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
                     this.world().violation("a residency set is changed while the GPU works");
                 }
                 let mut set = lock(set);
-                let gone = std::mem::replace(&mut set.committed, BTreeMap::new());
+                let gone = std::mem::take(&mut set.committed);
                 set.committed = set.next.clone();
                 drop(set);
                 // what goes here may give memory back

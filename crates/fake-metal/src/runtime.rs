@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    commands, compiler, event, foundation, gpu, indirect,
+    commands, compiler, encoder, event, foundation, gpu, indirect,
     object::{ANY, Body, Class, META, Object, Ref},
     residency,
     world::{World, lock},
@@ -103,6 +103,7 @@ extern "C-unwind" fn objc_msg_lookup(receiver: &'static Object, selector: Select
         .or_else(|| residency::of_object(&body, name))
         .or_else(|| event::of_object(&body, name))
         .or_else(|| indirect::of_object(&body, name))
+        .or_else(|| encoder::of_object(&body, name))
         .or_else(|| commands::of_object(&body, name));
     found.unwrap_or_else(|| {
         receiver.world().violation(format!("{name} is not there"));

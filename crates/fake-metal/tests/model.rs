@@ -131,7 +131,7 @@ fn recurrence() {
 
 #[test]
 fn experts() {
-    // its rows are of 40 columns, and padded
+    // rows of 48 and 24 columns are padded
     check("granitemoe/default", false);
 }
 

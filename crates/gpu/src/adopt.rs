@@ -97,3 +97,67 @@ pub fn stretches(planes: &[Vec<Option<Lying>>], longest: usize) -> Vec<Stretch> 
     }
     stretches
 }
+
+#[cfg(test)]
+mod tests {
+    use tessera_formats::{Dtype, Tensor, safetensors};
+
+    use super::*;
+
+    /// A mapped file of a few pages.
+    fn map() -> Map {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let len = 5 * GAP;
+        let tensor = Tensor {
+            name: "x".into(),
+            dtype: Dtype::U8,
+            shape: vec![len],
+            bytes: vec![1; len].into(),
+        };
+        safetensors::write(&path, &[tensor], &[]).unwrap();
+        safetensors::File::open(&path).unwrap().tensors[0].bytes.map().unwrap().0
+    }
+
+    #[test]
+    fn near_planes_become_one_buffer() {
+        let (map, other) = (map(), map());
+        assert!(map.is(&map.clone()) && !map.is(&other));
+        let lying = |map: &Map, range: Range<usize>| Some(Lying { map: map.clone(), range });
+        let planes = [
+            vec![lying(&map, 3 * GAP..3 * GAP + 100), None, lying(&map, 16..32)],
+            vec![lying(&other, 0..64)],
+            vec![lying(&map, 160..320), lying(&map, 16..32)],
+        ];
+        let of = |longest| {
+            let mut all: Vec<_> = stretches(&planes, longest)
+                .into_iter()
+                .map(|Stretch { lying, planes }| (lying.map.is(&other), lying.range, planes))
+                .collect();
+            all.sort_by_key(|(other, range, _)| (*other, range.start));
+            all
+        };
+        let far = (false, 3 * GAP..3 * GAP + 100, vec![(0, 0)]);
+        let near = vec![(0, 2), (2, 1), (2, 0)];
+        let others = (true, 0..64, vec![(1, 0)]);
+        assert_eq!(of(usize::MAX), [(false, 16..320, near.clone()), far.clone(), others.clone()]);
+        assert_eq!(of(304)[0], (false, 16..320, near));
+        let apart = [(false, 16..32, vec![(0, 2), (2, 1)]), (false, 160..320, vec![(2, 0)])];
+        assert_eq!(of(303), [&apart[..], &[far, others.clone()]].concat());
+        // what is longer by itself is nowhere
+        assert_eq!(of(64), [apart[0].clone(), others]);
+    }
+
+    #[test]
+    fn pieces_are_joined_where_one_follows_the_other() {
+        let (map, other) = (map(), map());
+        let of = |map: &Map, range: Range<usize>| Lying { map: map.clone(), range };
+        assert_eq!(of(&map, 0..16).append(of(&map, 16..48)).unwrap().range, 0..48);
+        assert!(of(&map, 0..16).append(of(&map, 17..48)).is_none());
+        assert!(of(&map, 0..16).append(of(&other, 16..48)).is_none());
+        let begin =
+            map.as_ref().as_ptr().addr().next_multiple_of(16) - map.as_ref().as_ptr().addr();
+        assert!(of(&map, begin + 32..begin + 48).is_aligned());
+        assert!(!of(&map, begin + 8..begin + 48).is_aligned());
+    }
+}

@@ -4,14 +4,19 @@ use std::{fs, path::Path, sync::Arc};
 
 use tempfile::TempDir;
 use tessera_formats::{Bytes, Checkpoint};
-use tessera_gpu::{Checks, device::Device, sim::Sim};
+use tessera_gpu::{
+    Checks,
+    device::{Bound, Device, DeviceError},
+    sim::Sim,
+};
 use tessera_graph::{
     Backend, BackendError, Batch, KvType, Limits, MemoryReport, NO_SLOT, Sampling, Weights,
     testing::Storage, unwatched,
 };
-use tessera_kernels::codes::Matrix;
+use tessera_kernels::{codes::Matrix, rms_norm::RmsNorm};
 use tessera_models::{Bound, BuildOptions, open};
 use tessera_quant::{Float, Packing, encode};
+use tessera_tile::Record;
 
 const LIMITS: Limits = Limits { tokens: 16, outputs: 16, runs: 1, context: 64, kv: KvType::F32 };
 
@@ -203,4 +208,12 @@ fn a_mapped_file_is_never_written() {
     let other = sim.allocate(64, "a test").unwrap();
     assert!(sim.copy((&other, 0), (&mut buffer, first), 1).is_err());
     assert!(sim.adopt(&map, start..map.as_ref().len() + 1).is_none());
+    let norm = RmsNorm { per_head: false, threads: 64 }.record().unwrap();
+    let kernel = sim.build(&[norm]).unwrap().remove(0);
+    let mut commands = sim.begin().unwrap();
+    let part = |buffer| Bound { buffer, offset: 0, bytes: 64 };
+    let parts = [part(&other), part(&other), part(&buffer)];
+    let refused = sim.dispatch(&mut commands, &kernel, &parts, &[16, 1, 1, 0, 0], [1, 1, 1]);
+    let DeviceError::Run(why) = refused.unwrap_err() else { panic!() };
+    assert!(why.contains("its memory is lent"), "{why}");
 }

@@ -5,7 +5,7 @@
 //! Commands keep nothing alive and make nothing resident: see [`Used`](super::wait::Used) and
 //! [`Residency`](super::residency::Residency).
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use objc2::{
     rc::{Retained, autoreleasepool},
@@ -21,11 +21,11 @@ use objc2_metal::{
 use super::{Buffer, Pipeline, residency::Residency};
 use crate::{
     device::DeviceError,
-    replay::{Identity, Script},
+    replay::{Graphs, Identity, Plan, Replays, Script},
 };
 
 /// Commands of an indirect buffer at most, so that any GPU executes all of them at once.
-pub(super) const MOST_COMMANDS: usize = 1 << 14;
+const MOST_COMMANDS: usize = 1 << 14;
 
 /// What an argument struct begins at a multiple of: a constant buffer's alignment on the strictest of GPUs.
 const ALIGN: usize = 256;
@@ -54,6 +54,39 @@ impl Collected {
     }
 }
 
+/// The steps that came before.
+#[derive(Default)]
+pub(super) struct Again(Graphs<Arc<Indirect>, Pipeline>);
+
+impl Again {
+    /// What became of the steps so far.
+    pub(super) fn counts(&self) -> Replays {
+        self.0.counts()
+    }
+
+    /// The commands of a step, encoded now if it comes for the second time. The first time there are none, nor of a single
+    /// launch, with which nothing is saved.
+    pub(super) fn find(
+        &mut self,
+        device: &ProtocolObject<dyn MTLDevice>,
+        residency: &Arc<Residency>,
+        step: &Collected,
+    ) -> Result<Option<Arc<Indirect>>, DeviceError> {
+        let script = &step.script;
+        let place = match (2..=MOST_COMMANDS).contains(&script.len()).then(|| self.0.plan(script)) {
+            None | Some(Plan::Plain) => return Ok(None),
+            Some(Plan::Capture) => {
+                let made = Indirect::new(device, residency, step)?;
+                // its buffer of arguments is new
+                residency.settle();
+                self.0.keep(script, Arc::new(made))
+            }
+            Some(Plan::Replay(place)) => place,
+        };
+        Ok(Some(self.0.graph(place).clone()))
+    }
+}
+
 /// Encoded commands.
 pub(super) struct Indirect {
     commands: Retained<ProtocolObject<dyn MTLIndirectCommandBuffer>>,
@@ -73,15 +106,19 @@ impl fmt::Debug for Indirect {
 }
 
 impl Indirect {
-    /// Encodes launches; `allocate` makes room for their arguments.
-    pub(super) fn new(
+    /// Encodes launches.
+    fn new(
         device: &ProtocolObject<dyn MTLDevice>,
+        residency: &Arc<Residency>,
         step: &Collected,
-        allocate: impl FnOnce(usize) -> Result<Buffer, DeviceError>,
     ) -> Result<Self, DeviceError> {
         let script = &step.script;
         let room = script.iter().map(|(_, _, words)| room_of(words)).sum::<usize>();
-        let mut args = (room > 0).then(|| allocate(room)).transpose()?;
+        let none = DeviceError::Memory { bytes: room, what: "indirect commands" };
+        let mut args = match room {
+            0 => None,
+            _ => Some(Buffer::zeroed(device, residency, room).ok_or_else(|| none.clone())?),
+        };
         let most = script
             .iter()
             .map(|(_, bindings, words)| bindings.len() / 2 + usize::from(!words.is_empty()));
@@ -101,8 +138,7 @@ impl Indirect {
                     options,
                 )
             };
-            let commands =
-                commands.ok_or(DeviceError::Memory { bytes: room, what: "indirect commands" })?;
+            let commands = commands.ok_or(none)?;
             let mut at = 0;
             for (i, (launch, addresses, words)) in script.iter().enumerate() {
                 // SAFETY: one of `count`

@@ -53,12 +53,12 @@ use tessera_tile::Program;
 use crate::{
     MetalOptions,
     device::{Bound, Device, DeviceError, Map},
-    replay::{Graphs, Plan, Replays},
+    replay::Replays,
 };
 use archive::Archive;
 pub use buffer::Buffer;
 pub use commands::{Commands, Pending};
-use indirect::{Indirect, MOST_COMMANDS};
+use indirect::{Again, Indirect};
 pub use library::Embedded;
 use library::Libraries;
 pub use pipeline::Pipeline;
@@ -75,7 +75,7 @@ pub struct Metal {
     queue: Retained<ProtocolObject<dyn MTLCommandQueue>>,
     residency: Arc<Residency>,
     ends: Ends,
-    graphs: Graphs<Arc<Indirect>, Pipeline>,
+    again: Again,
     indirect: bool,
     embedded: Option<Embedded>,
     cache: Option<PathBuf>,
@@ -113,7 +113,7 @@ impl Metal {
                 queue,
                 residency,
                 ends,
-                graphs: Graphs::default(),
+                again: Again::default(),
                 indirect: options.indirect,
                 embedded,
                 cache: cache.map(Path::to_path_buf),
@@ -131,40 +131,18 @@ impl Metal {
 
     /// What became of the steps so far, with [`MetalOptions::indirect`].
     pub fn replays(&self) -> Replays {
-        self.graphs.counts()
+        self.again.counts()
     }
 
-    /// Encodes what was collected, if anything was: as indirect commands if they come again.
+    /// Encodes what was collected, if anything was: as indirect commands if it came before.
     fn encode(&mut self, commands: &Commands) -> Result<Option<Arc<Indirect>>, DeviceError> {
         let Some(collected) = commands.collected() else { return Ok(None) };
-        let script = &collected.script;
-        // one command saves nothing
-        let plan = match (2..=MOST_COMMANDS).contains(&script.len()) {
-            true => self.graphs.plan(script),
-            false => Plan::Plain,
-        };
-        let place = match plan {
-            Plan::Plain => {
-                commands.encode();
-                return Ok(None);
-            }
-            Plan::Capture => {
-                let Self { device, residency, .. } = &*self;
-                let allocate = |bytes| {
-                    let what = "arguments of indirect commands";
-                    let made = Buffer::zeroed(device, residency, bytes);
-                    made.ok_or(DeviceError::Memory { bytes, what })
-                };
-                let made = Indirect::new(device, collected, allocate)?;
-                // its buffer of arguments is new
-                self.residency.settle();
-                self.graphs.keep(script, Arc::new(made))
-            }
-            Plan::Replay(place) => place,
-        };
-        let indirect = self.graphs.graph(place).clone();
-        commands.execute(&indirect, &self.residency);
-        Ok(Some(indirect))
+        let indirect = self.again.find(&self.device, &self.residency, collected)?;
+        match &indirect {
+            Some(indirect) => commands.execute(indirect, &self.residency),
+            None => commands.encode(),
+        }
+        Ok(indirect)
     }
 
     fn build_all(&mut self, programs: &[Program]) -> Result<Vec<Pipeline>, DeviceError> {

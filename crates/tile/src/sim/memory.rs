@@ -256,3 +256,28 @@ pub(super) fn narrow(elem: Elem, bits: u32) -> u32 {
         Elem::U8 | Elem::I8 => bits & 0xff,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lent_memory_is_read_as_ones_own() {
+        let bytes: Vec<u8> = (1..=22).collect();
+        let lent = Memory::lent(Arc::new(bytes.clone()), 3..22).unwrap();
+        let own = Memory::of(&bytes[3..22]);
+        assert!(lent.is_lent() && !own.is_lent() && lent.len() == 19);
+        for at in 0..19 {
+            for size in [1, 2, 4] {
+                // the last word is not whole
+                if at % size == 0 && at + size <= 19 {
+                    assert_eq!(lent.get(at, size), own.get(at, size), "{size} bytes at {at}");
+                }
+            }
+        }
+        let mut read = [0; 4];
+        lent.read(2, &mut read);
+        assert_eq!(read, [6, 7, 8, 9]);
+        assert!(Memory::lent(Arc::new(bytes), 3..23).is_none());
+    }
+}
