@@ -14,6 +14,7 @@ use objc2_metal::{
 use super::{
     Buffer, Pipeline, buffer,
     indirect::{Collected, Indirect},
+    pipeline::MOST_BUFFERS,
     residency::Residency,
     wait::{End, Ends, Used},
 };
@@ -131,12 +132,13 @@ impl Commands {
             self.encoder.launch(pipeline, bound, args, grid);
             return Ok(());
         };
-        let mut addresses = Vec::with_capacity(2 * buffers.len());
-        for &Bound { buffer, offset, .. } in buffers {
-            addresses.extend([buffer.number(), offset as u64]);
+        let mut addresses = [[0; 2]; MOST_BUFFERS];
+        for (address, &Bound { buffer, offset, .. }) in addresses.iter_mut().zip(buffers) {
+            *address = [buffer.number(), offset as u64];
             all.entry(buffer.number()).or_insert_with(|| buffer.clone());
         }
-        script.push(pipeline, grid, pipeline.threads() as u32, &addresses, args);
+        let addresses = addresses[..buffers.len()].as_flattened();
+        script.push(pipeline, grid, pipeline.threads() as u32, addresses, args);
         Ok(())
     }
 

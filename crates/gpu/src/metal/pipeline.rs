@@ -22,7 +22,7 @@ use super::{Archive, explain, library::Libraries, ns};
 use crate::device::DeviceError;
 
 /// Buffers that Metal binds at most, the argument struct among them.
-const MOST_BUFFERS: usize = 31;
+pub(super) const MOST_BUFFERS: usize = 31;
 
 /// Bytes of an argument struct at most (`setBytes`).
 const MOST_ARGUMENT_BYTES: usize = 4096;
