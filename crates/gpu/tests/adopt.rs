@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tessera_formats::{Bytes, Checkpoint};
 use tessera_gpu::{
     Checks,
-    device::{Bound, Device, DeviceError},
+    device::{self, Device, DeviceError},
     sim::Sim,
 };
 use tessera_graph::{
@@ -211,7 +211,7 @@ fn a_mapped_file_is_never_written() {
     let norm = RmsNorm { per_head: false, threads: 64 }.record().unwrap();
     let kernel = sim.build(&[norm]).unwrap().remove(0);
     let mut commands = sim.begin().unwrap();
-    let part = |buffer| Bound { buffer, offset: 0, bytes: 64 };
+    let part = |buffer| device::Bound { buffer, offset: 0, bytes: 64 };
     let parts = [part(&other), part(&other), part(&buffer)];
     let refused = sim.dispatch(&mut commands, &kernel, &parts, &[16, 1, 1, 0, 0], [1, 1, 1]);
     let DeviceError::Run(why) = refused.unwrap_err() else { panic!() };
