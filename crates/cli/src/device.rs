@@ -29,7 +29,7 @@ fn cuda_ready() -> Gpu<impl Fn() -> Result<Cuda, DeviceError>> {
 }
 
 fn metal() -> Gpu<impl Fn() -> Result<MetalDevice, DeviceError>> {
-    tessera_gpu::metal().with_tables(Folder::of_user())
+    tessera_gpu::metal(tessera_gpu::MetalOptions::default()).with_tables(Folder::of_user())
 }
 
 fn sim() -> Gpu<impl Fn() -> Result<Sim, DeviceError>> {

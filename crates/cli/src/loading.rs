@@ -127,7 +127,7 @@ fn tell(context: &Context, model: &Model, machine: &Machine, begun: Instant) {
     context.detail(&format!("context: {}", info.context));
     context.detail(&format!(
         "memory: {} of weights, {} to compute in, up to {} for a full context, {} allowed",
-        units::bytes(memory.weights as u64),
+        units::bytes((memory.weights + memory.mapped) as u64),
         units::bytes(memory.arena as u64),
         units::bytes(info.context_bytes as u64),
         units::bytes(info.budget as u64),

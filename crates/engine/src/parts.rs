@@ -94,7 +94,8 @@ pub(crate) fn compile(
 
     let memory = exec.memory();
     let mut account = Budget::new(place.budget);
-    let held = memory.weights.saturating_add(memory.arena);
+    let held =
+        [memory.weights, memory.mapped, memory.arena].into_iter().fold(0, usize::saturating_add);
     account.take("the model", held, "choose a smaller one")?;
     let sequences = options.max_sequences + options.max_sessions + 1; // one for benchmarks
     let bounds = Options { context: context.tokens, sequences, keep: KEEP };

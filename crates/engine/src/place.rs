@@ -37,7 +37,8 @@ impl Candidate<'_> {
         let footprint = self.backend.footprint(self.graph, self.weights, &limits)?;
         let groups = self.graph.groups().into_iter().zip(footprint.blocks);
         Ok(Needs {
-            weights: footprint.weights,
+            // mapped ones are not allocated, but every step reads them
+            weights: footprint.weights.saturating_add(footprint.mapped),
             arena: footprint.arena,
             groups: groups
                 .map(|(group, block_bytes)| Group { kind: group.kind, block_bytes })

@@ -1,7 +1,8 @@
 //! What a device must do: hold memory, build kernels, run a list of launches. All else is in this crate once.
 
-use std::{fmt::Debug, time::Instant};
+use std::{fmt::Debug, ops::Range, time::Instant};
 
+pub use tessera_formats::Map;
 pub use tessera_graph::DeviceMemory;
 use tessera_tile::Program;
 
@@ -31,6 +32,12 @@ pub enum DeviceError {
         kernel: String,
         /// What the compiler said.
         why: String,
+    },
+    /// A step that did not end. The device does nothing more: whatever the step uses may still be in use.
+    #[error("the device has not ended a step within {seconds} s; the model has to be loaded again")]
+    Hung {
+        /// How long was waited.
+        seconds: u64,
     },
     /// A step that failed on the device.
     #[error("the device stopped: {0}")]
@@ -112,6 +119,21 @@ pub trait Device: Sized + Send + 'static {
 
     /// Makes memory, all zeros.
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Self::Buffer, DeviceError>;
+
+    /// Whether it can read weights where they lie in mapped files.
+    const ADOPTS: bool = false;
+
+    /// Bytes of a buffer that is adopted, at most.
+    fn longest(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Makes a range of a mapped file a buffer without copying it; the file stays mapped as long as the buffer is. Gives the
+    /// buffer and the first byte of the range in it, which lies at a multiple of 16 if it does in the host's memory. The
+    /// buffer may only be read. `None` if it cannot be.
+    fn adopt(&mut self, _map: &Map, _range: Range<usize>) -> Option<(Self::Buffer, usize)> {
+        None
+    }
 
     /// Fills memory outside of a step.
     fn write(

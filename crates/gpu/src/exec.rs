@@ -8,16 +8,16 @@ use tessera_graph::{
 use tessera_kernels::tables::FAILED;
 
 use crate::{
-    Tuning, ahead,
+    Tuning,
     device::{Device, DeviceError},
     draws::{self, Mode},
+    held::{self, Held},
     lower::{self, Lowered},
     memory::{Buffers, Growing},
     queue::{Counters, Queue},
     state::States,
     stream::{Hazards, Shape},
     tune::probe::Probe,
-    weights,
 };
 
 impl From<DeviceError> for BackendError {
@@ -45,16 +45,19 @@ pub struct Model<D: Device> {
     bytes: Vec<u8>,
 }
 
-/// What [`Model::new`] of the same arguments will hold.
+/// What [`Model::new`] of the same arguments will hold, on a device that adopts weights or does not.
 pub fn footprint(
     graph: &Graph,
     bound: &Weights,
     limits: &Limits,
     tuning: &Tuning,
+    adopts: bool,
 ) -> Result<Footprint, BackendError> {
     let lowered = lower::lower(graph, bound, limits, tuning)?;
+    let (weights, mapped) = held::bytes(&lowered.weights, bound, adopts);
     Ok(Footprint {
-        weights: lowered.weights.bytes(),
+        weights,
+        mapped,
         arena: lowered.step_bytes(limits),
         blocks: graph
             .groups()
@@ -121,26 +124,7 @@ impl<D: Device> Model<D> {
             Growing::new(device, 0, "tokens that have occurred")?,
             Growing::new(device, 0, "masks of tokens")?,
         ];
-        let total = lowered.weights.bytes();
-        let plan = &lowered.weights.buffers;
-        let mut buffers = plan
-            .iter()
-            .map(|(_, bytes)| device.allocate(*bytes, "weights"))
-            .collect::<Result<Vec<_>, _>>()?;
-        let fill = |i: usize, write: &mut weights::Write<'_>| {
-            weights::fill(&plan[i].0, &graph, bound, write)
-        };
-        let mut done = 0;
-        ahead::fill_all(plan.len(), &fill, &mut |i, piece| match piece {
-            Some((offset, bytes)) => Ok(device.write(&mut buffers[i], offset, bytes)?),
-            None => {
-                done += plan[i].1;
-                match progress(done, total).is_break() {
-                    true => Err(BackendError::Cancelled),
-                    false => Ok(()),
-                }
-            }
-        })?;
+        let weights = Held::new(&lowered.weights, &graph, bound, device, progress)?;
         let states = States::new(&graph, limits);
         Ok(Self {
             graph,
@@ -148,7 +132,7 @@ impl<D: Device> Model<D> {
             queue,
             lowered,
             pipelines,
-            buffers: Buffers { arena, tables, draws, side, results, weights: buffers, states },
+            buffers: Buffers { arena, tables, draws, side, results, weights, states },
             hazards: Hazards::default(),
             words: Vec::new(),
             draws: draws::Words::default(),
@@ -367,7 +351,8 @@ impl<D: Device> Executable for Model<D> {
 
     fn memory(&self) -> MemoryReport {
         MemoryReport {
-            weights: self.lowered.weights.bytes(),
+            weights: self.buffers.weights.copied(),
+            mapped: self.buffers.weights.mapped(),
             arena: self.lowered.step_bytes(&self.limits),
             state: self.buffers.states.bytes(),
         }

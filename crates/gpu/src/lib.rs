@@ -3,6 +3,7 @@
 //! What differs between devices is behind [`device::Device`]; what a kernel does is in `tessera-kernels`. A step is one
 //! list of commands, handed over once and awaited once; only what was drawn comes back.
 
+mod adopt;
 mod ahead;
 mod caches;
 #[cfg(feature = "cuda")]
@@ -11,11 +12,13 @@ pub mod device;
 mod draws;
 mod exec;
 mod expand;
+mod held;
 mod lower;
 mod memory;
 #[cfg(target_os = "macos")]
 pub mod metal;
 pub mod queue;
+pub mod replay;
 pub mod sim;
 mod state;
 pub mod stream;
@@ -23,7 +26,7 @@ mod tables;
 pub mod tune;
 mod weights;
 
-use std::{any::Any, sync::Mutex};
+use std::{any::Any, sync::Mutex, time::Duration};
 
 use tessera_graph::{
     Backend, BackendError, DeviceMemory, Executable, Footprint, Graph, Limits, Progress, Weights,
@@ -194,12 +197,30 @@ pub type MetalDevice = sim::Sim;
 #[cfg(target_os = "macos")]
 pub type MetalDevice = metal::Metal;
 
+/// What may be chosen about Metal's device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetalOptions {
+    /// Whether a step's launches that come again are encoded only once, as indirect commands.
+    pub indirect: bool,
+    /// How long a step may take. One that takes longer is given up with [`DeviceError::Hung`].
+    pub patience: Duration,
+}
+
+impl Default for MetalOptions {
+    /// No indirect commands, two minutes.
+    fn default() -> Self {
+        Self { indirect: false, patience: Duration::from_secs(120) }
+    }
+}
+
 /// The backend over this Mac's GPU; machine code of kernels is kept in the user's folder for caches. Elsewhere, and on
 /// Macs that are too old, every use is [`DeviceError::Absent`].
-pub fn metal() -> Gpu<impl Fn() -> Result<MetalDevice, DeviceError>> {
-    Gpu::new("metal", EXACT, || {
+pub fn metal(options: MetalOptions) -> Gpu<impl Fn() -> Result<MetalDevice, DeviceError>> {
+    Gpu::new("metal", EXACT, move || {
         #[cfg(target_os = "macos")]
-        return metal::Metal::open(metal::user_cache().as_deref(), metal::Embedded::OWN);
+        return metal::Metal::open(metal::user_cache().as_deref(), metal::Embedded::OWN, &options);
+        #[cfg(not(target_os = "macos"))]
+        let _ = &options;
         #[cfg(not(target_os = "macos"))]
         return Err(DeviceError::Absent {
             device: "metal",
@@ -227,7 +248,8 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
         limits: &Limits,
     ) -> Result<Footprint, BackendError> {
         weights.check(graph)?;
-        exec::footprint(&expand::expand(graph, weights), weights, limits, &self.tuning)
+        let graph = expand::expand(graph, weights);
+        exec::footprint(&graph, weights, limits, &self.tuning, D::ADOPTS)
     }
 
     fn compile(
@@ -243,11 +265,11 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
 
 #[cfg(all(test, not(target_os = "macos")))]
 mod tests {
-    use super::{DeviceError, metal};
+    use super::{DeviceError, MetalOptions, metal};
 
     #[test]
     fn metal_is_absent_where_it_is_not_apples() {
-        let absent = (metal().open)().unwrap_err();
+        let absent = (metal(MetalOptions::default()).open)().unwrap_err();
         assert!(matches!(absent, DeviceError::Absent { device: "metal", .. }), "{absent}");
         assert!(absent.to_string().contains(std::env::consts::OS), "{absent}");
     }

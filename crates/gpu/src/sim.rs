@@ -1,5 +1,7 @@
 //! The simulated device: every kernel runs in tile's simulator, at once.
 
+use std::{ops::Range, sync::Arc};
+
 use tessera_graph::DeviceMemory;
 use tessera_tile::{
     Program,
@@ -8,7 +10,7 @@ use tessera_tile::{
 };
 
 use crate::{
-    device::{Bound, Device, DeviceError, Launch, Look},
+    device::{Bound, Device, DeviceError, Launch, Look, Map},
     tune::cost,
 };
 
@@ -88,6 +90,14 @@ impl Done {
     }
 }
 
+/// Refuses to write to what is a file's.
+fn own(memory: &Memory) -> Result<&Memory, DeviceError> {
+    match memory.is_lent() {
+        true => Err(DeviceError::Run("a write to a mapped file".into())),
+        false => Ok(memory),
+    }
+}
+
 impl Device for Sim {
     type Buffer = Memory;
     type Pipeline = Kernel;
@@ -132,8 +142,14 @@ impl Device for Sim {
         })
     }
 
+    const ADOPTS: bool = true;
+
+    fn adopt(&mut self, map: &Map, range: Range<usize>) -> Option<(Memory, usize)> {
+        Some((Memory::lent(Arc::new(map.clone()), range)?, 0))
+    }
+
     fn write(&mut self, to: &mut Memory, offset: usize, bytes: &[u8]) -> Result<(), DeviceError> {
-        to.write(offset, bytes);
+        own(to)?.write(offset, bytes);
         Ok(())
     }
 
@@ -150,7 +166,7 @@ impl Device for Sim {
     ) -> Result<(), DeviceError> {
         let mut moved = vec![0; bytes];
         from.0.read(from.1, &mut moved);
-        to.0.write(to.1, &moved);
+        own(to.0)?.write(to.1, &moved);
         Ok(())
     }
 
@@ -173,7 +189,7 @@ impl Device for Sim {
         offset: usize,
         bytes: &[u8],
     ) -> Result<(), DeviceError> {
-        to.write(offset, bytes);
+        own(to)?.write(offset, bytes);
         Ok(())
     }
 

@@ -44,6 +44,8 @@ impl KvType {
 pub struct Footprint {
     /// Weights in the backend's layout.
     pub weights: usize,
+    /// Weights that are read where they lie in mapped files. Nothing is allocated for them, but each step needs them at hand.
+    pub mapped: usize,
     /// Intermediates of a step at its limits.
     pub arena: usize,
     /// One page or slot of each of [`Graph::groups`].
@@ -75,6 +77,8 @@ pub fn unwatched(_done: usize, _total: usize) -> ControlFlow<()> {
 pub struct MemoryReport {
     /// Weights in the backend's layout.
     pub weights: usize,
+    /// Weights that are read where they lie in mapped files.
+    pub mapped: usize,
     /// Intermediates of a step at its limits.
     pub arena: usize,
     /// Pages and slots held now, all groups.

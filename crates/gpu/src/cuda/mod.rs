@@ -9,7 +9,6 @@ mod compile;
 mod driver;
 pub mod nvrtc;
 mod pipeline;
-mod replay;
 mod step;
 mod upload;
 
@@ -24,13 +23,15 @@ pub use cache::{Cache, Digest};
 pub use compile::{Capability, Text, architecture};
 pub use driver::{Event, Memory};
 pub use pipeline::Pipeline;
-pub use replay::Replays;
 pub use step::{Commands, Pending};
 
-use crate::device::{Bound, Device, DeviceError, Launch, Look, in_turn, median};
+pub use crate::replay::Replays;
+use crate::{
+    device::{Bound, Device, DeviceError, Launch, Look, in_turn, median},
+    replay::Graphs,
+};
 use compile::Compiler;
-use driver::{Context, Module, Pinned, Stream};
-use replay::Graphs;
+use driver::{Context, Function, Graph, Module, Pinned, Stream};
 use step::Step;
 use upload::Uploads;
 
@@ -74,7 +75,7 @@ impl Default for Options {
 pub struct Cuda {
     // in this order they are dropped: what runs is awaited before its memory goes
     stream: Stream,
-    graphs: Graphs,
+    graphs: Graphs<Graph, Function>,
     compiler: Compiler,
     uploads: Uploads,
     /// What steps send, and what they read back.
