@@ -113,7 +113,7 @@ impl Run<'_> {
                 if touch != Touch::Write && !binding.memory.is_defined(byte, bytes) {
                     Err(undefined)
                 } else {
-                    if touch != Touch::Read {
+                    if matches!(touch, Touch::Write | Touch::Atomic) {
                         binding.memory.define(byte, bytes);
                     }
                     shadow.buffer(memory, key, index as u32, touch, in_all)

@@ -3,6 +3,7 @@
 mod access;
 mod collective;
 mod flow;
+mod staged;
 mod tiles;
 mod values;
 
@@ -13,6 +14,7 @@ use crate::{
     ir::{Block, Kind, LANES, Line, Stmt, TILE},
     record::At,
 };
+use staged::Flight;
 
 /// Elements of a tile.
 const TILE_LEN: usize = (TILE * TILE) as usize;
@@ -47,6 +49,7 @@ pub(super) struct Run<'a> {
     /// `[tile, simdgroup, TILE_LEN]`.
     tiles: Vec<f32>,
     shadow: Option<Shadow>,
+    flight: Flight,
     group: [u32; 3],
     number: u32,
     /// Barriers so far: of shared memory, of all memory, of each simdgroup.
@@ -87,6 +90,7 @@ impl<'a> Run<'a> {
             shared: program.shared.iter().map(|s| vec![0; s.len as usize]).collect(),
             tiles: vec![0.0; program.tiles.len() * simdgroups * TILE_LEN],
             shadow,
+            flight: Flight::default(),
             group: [0; 3],
             number: 0,
             intervals: [0; 2],
@@ -114,7 +118,8 @@ impl<'a> Run<'a> {
         }
         let kernel = self.kernel;
         let mask = Mask { on: vec![true; self.width], active: self.width };
-        self.block(&kernel.program.body, &mask)
+        self.block(&kernel.program.body, &mask)?;
+        self.landed()
     }
 
     fn block(&mut self, block: &'a Block, mask: &Mask) -> Result<(), Fault> {
@@ -142,6 +147,13 @@ impl<'a> Run<'a> {
             Kind::Assign(to, from) => self.assign(*to, *from, mask),
             Kind::Load { to, memory, index } => self.load(at, to, *memory, *index, mask)?,
             Kind::Store { from, memory, index } => self.store(at, from, *memory, *index, mask)?,
+            Kind::Stage { to, at: first, from, index, count, inside } => {
+                let (to, from) =
+                    (self.place(*to, *count as usize), self.place(*from, *count as usize));
+                self.stage(at, [(&to, *first), (&from, *index)], *inside, mask)?;
+            }
+            Kind::Commit => self.flight.commit(),
+            Kind::Wait(left) => self.wait(at, *left)?,
             Kind::Atomic { op, old, memory, index, value } => {
                 self.atomic(at, *op, *old, *memory, *index, *value, mask)?;
             }
