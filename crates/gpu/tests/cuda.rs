@@ -6,7 +6,7 @@ use tessera_gpu::{
     cuda::{Cuda, Options, nvrtc::Nvrtc},
     device::{Bound, Device, DeviceError},
 };
-use tessera_kernels::select::{Select, SelectArgs};
+use tessera_kernels::select::{SelectRows, SelectRowsArgs};
 use tessera_tile::{Arguments, Record, Spec};
 
 #[test]
@@ -21,8 +21,9 @@ fn a_kernel_runs_or_the_driver_is_missed() {
         Err(error) => panic!("{error}"),
     };
     let bytes = |words: &[u32]| words.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
-    let args = SelectArgs { rows: 2, width: 3 };
-    let pipeline = device.build(&[Select.record().expect("records")]).expect("builds").remove(0);
+    let args = SelectRowsArgs { rows: 2, width: 3 };
+    let pipeline =
+        device.build(&[SelectRows.record().expect("records")]).expect("builds").remove(0);
     let mut memory = [36, 8, 24].map(|bytes| device.allocate(bytes, "a test").expect("memory"));
     device.write(&mut memory[0], 0, &bytes(&[1, 2, 3, 4, 5, 6, 7, 8, 9])).expect("written");
     for rows in [[2, 0], [1, 1], [0, 2]] {
@@ -31,7 +32,7 @@ fn a_kernel_runs_or_the_driver_is_missed() {
         let whole = |i: usize| Bound { buffer: &memory[i], offset: 0, bytes: memory[i].bytes() };
         let bound = [whole(0), whole(1), whole(2)];
         device
-            .dispatch(&mut commands, &pipeline, &bound, &args.words(), Select.grid(&args))
+            .dispatch(&mut commands, &pipeline, &bound, &args.words(), SelectRows.grid(&args))
             .expect("launched");
         device.download(&mut commands, bound[2]).expect("asked for");
         let pending = device.commit(commands).expect("committed");

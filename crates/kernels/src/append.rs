@@ -13,7 +13,7 @@ use crate::{
 ///
 /// Row `i` is of run `run_of[i]` and goes to position `positions[i]`; the page that holds it is
 /// `table[starts[run] + position / PAGE]`, and a row whose page is [`NO_PAGE`] is not kept. No two rows go to one place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Append {
     /// Where they are kept.
     pub cache: Cache,
@@ -39,10 +39,6 @@ impl Append {
 
 impl Spec for Append {
     type Args = AppendArgs;
-
-    fn name(&self) -> String {
-        format!("append_{}_t{}", self.cache.name(), self.threads)
-    }
 
     fn threads(&self) -> u32 {
         self.threads

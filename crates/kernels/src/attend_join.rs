@@ -12,7 +12,7 @@ use crate::{
 
 /// `y`, `[step rows, heads * head_dim]`, of the `rows` that are listed, of the `totals` and `parts` that [`Attend`](crate::attend::Attend) made, in an order that
 /// depends on nothing but the row. With `sinks`, `[heads]`, that score takes its share too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct AttendJoin {
     /// Elements of a head, a multiple of 8 up to [`MAX_HEAD_DIM`].
     pub head_dim: u32,
@@ -43,12 +43,6 @@ pub struct AttendJoinArgs {
 
 impl Spec for AttendJoin {
     type Args = AttendJoinArgs;
-
-    fn name(&self) -> String {
-        let Self { head_dim, split, threads, sight, sinks } = self;
-        let (sight, sinks) = (sight.name(), if *sinks { "_sinks" } else { "" });
-        format!("attend_join_d{head_dim}_p{split}_t{threads}{sight}{sinks}")
-    }
 
     fn threads(&self) -> u32 {
         self.threads

@@ -5,7 +5,7 @@ use tessera_tile::prelude::*;
 use crate::tables::PAGE;
 
 /// How a layer's keys and values are kept, as a part of a kernel's specialisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Cache {
     /// Type of an element: a float.
     pub elem: Elem,
@@ -17,11 +17,6 @@ pub struct Cache {
 pub const MAX_HEAD_DIM: u32 = 256;
 
 impl Cache {
-    /// Part of a kernel's name: `f16_d128`.
-    pub fn name(&self) -> String {
-        format!("{:?}_d{}", self.elem, self.head_dim).to_lowercase()
-    }
-
     /// Whether kernels can do with it; if not, why.
     pub fn check(&self) -> Result<(), String> {
         let (dim, elem) = (self.head_dim, self.elem);

@@ -11,9 +11,10 @@ use tessera_tile::prelude::*;
 pub const STEP: u32 = 32;
 
 /// A packing, as a part of a kernel's specialisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Matrix {
     /// What the packing means.
+    #[name(form_name)]
     pub form: Form,
 }
 
@@ -26,27 +27,26 @@ pub fn elem(float: Float) -> Elem {
     }
 }
 
-impl Matrix {
-    /// Part of a kernel's name: `q4z8_f16_g32`.
-    pub fn name(&self) -> String {
-        let codes = match self.form.codes {
-            Codes::Int { bits, zero: 0 } => format!("q{bits}"),
-            Codes::Int { bits, zero } => format!("q{bits}z{zero}"),
-            Codes::Table4(_) => "table4".into(),
-            Codes::E4M3 => "e4m3".into(),
-            Codes::Float(float) => return format!("{float:?}").to_lowercase(),
-        };
-        let scales = match self.form.scales {
-            Scales::None => "".into(),
-            Scales::Float { float, bias } => {
-                format!("_{float:?}{}", if bias { "b" } else { "" }).to_lowercase()
-            }
-            Scales::E8M0 | Scales::E4M3 => "_f32".into(),
-            Scales::TwoLevel { min } => format!("_two{}", if min { "m" } else { "" }),
-        };
-        format!("{codes}{scales}_g{}", self.form.group)
-    }
+/// A packing in a kernel's name: `q4z8_f16_g32`. Values of a table are none of the kernel's constants.
+pub fn form_name(form: Form) -> String {
+    let Form { codes, scales, group } = form;
+    let codes = match codes {
+        Codes::Int { bits, zero: 0 } => format!("q{bits}"),
+        Codes::Int { bits, zero } => format!("q{bits}z{zero}"),
+        Codes::Table4(_) => "table4".into(),
+        Codes::E4M3 => "e4m3".into(),
+        Codes::Float(float) => format!("{float:?}"),
+    };
+    let scales = match scales {
+        Scales::None => "".into(),
+        Scales::Float { float, bias } => format!("_{float:?}{}", if bias { "b" } else { "" }),
+        Scales::E8M0 | Scales::E4M3 => "_f32".into(),
+        Scales::TwoLevel { min } => format!("_two{}", if min { "m" } else { "" }),
+    };
+    format!("{codes}{scales}_g{group}").to_lowercase()
+}
 
+impl Matrix {
     /// Bits of a code; 0 of plain floats.
     pub fn bits(&self) -> u32 {
         match self.form.codes {

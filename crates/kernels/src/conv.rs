@@ -16,13 +16,14 @@ use crate::{
 ///
 /// `runs` and `saves` are [tables](crate::tables); `x` and `y` are `[rows, channels]` and not the same, `weight` is
 /// `[channels, kernel]`, `bias` `[channels]`, `state` `[slots, kernel - 1, channels]`: the last inputs, the oldest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Conv {
     /// Inputs of an output, 2 to [`MAX_KERNEL`].
     pub kernel: u32,
     /// Whether there is a bias.
     pub bias: bool,
     /// What becomes of the sum.
+    #[name(|activation| activation.map(unit::name))]
     pub activation: Option<Activation>,
     /// Rows of a thread, at least `kernel - 1`.
     pub rows: u32,
@@ -46,13 +47,6 @@ pub struct ConvArgs {
 
 impl Spec for Conv {
     type Args = ConvArgs;
-
-    fn name(&self) -> String {
-        let bias = if self.bias { "_bias" } else { "" };
-        let activation = self.activation.map_or(String::new(), |f| format!("_{}", unit::name(f)));
-        let Self { kernel, rows, threads, .. } = self;
-        format!("conv_{kernel}{bias}{activation}_r{rows}_t{threads}")
-    }
 
     fn threads(&self) -> u32 {
         self.threads

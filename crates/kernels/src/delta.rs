@@ -20,7 +20,7 @@ use crate::{
 /// `chunked`, `factors`, `readers` and `corrections` are those of the step's [chunks](crate::chunks); `corrections` become what
 /// the chunks' tokens write, `before` `[chunks, heads, key_dim, value_dim]` the states before chunks, and rows of `y` in
 /// chunks are left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Delta {
     /// Elements of a key.
     pub key_dim: u32,
@@ -54,15 +54,6 @@ pub struct DeltaArgs {
 
 impl Spec for Delta {
     type Args = DeltaArgs;
-
-    fn name(&self) -> String {
-        let Self { key_dim, simdgroups, .. } = self;
-        let flag = |set: bool, name: &'static str| if set { name } else { "" };
-        let decay = flag(self.log_decay, "_log");
-        let heads = flag(self.interleaved, "_interleaved");
-        let chunked = flag(self.chunked, "_chunked");
-        format!("delta_n{key_dim}_s{simdgroups}{decay}{heads}{chunked}")
-    }
 
     fn threads(&self) -> u32 {
         self.simdgroups * LANES

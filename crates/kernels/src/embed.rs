@@ -7,7 +7,7 @@ use tessera_tile::prelude::*;
 use crate::codes::{Matrix, Planes, STEP, check_columns};
 
 /// `y[row] = scale * table[token of row]`, `[rows, cols]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Embed {
     /// Packing of the table.
     pub matrix: Matrix,
@@ -30,10 +30,6 @@ pub struct EmbedArgs {
 
 impl Spec for Embed {
     type Args = EmbedArgs;
-
-    fn name(&self) -> String {
-        format!("embed_{}{}", self.matrix.name(), if self.ragged { "_ragged" } else { "" })
-    }
 
     fn threads(&self) -> u32 {
         32

@@ -5,7 +5,7 @@ use tessera_tile::prelude::*;
 use crate::unit::Unit;
 
 /// What becomes of the products of a matrix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub enum End {
     /// They are results, of this many parts (1 to 3), whose matrices are one under the other.
     Parts(u32),
@@ -35,16 +35,6 @@ impl End {
     /// How many matrices are one under the other for one result.
     pub(crate) fn halves(self) -> u32 {
         1 + u32::from(self.unit().is_some())
-    }
-
-    /// Part of a kernel's name.
-    pub(crate) fn name(self) -> String {
-        match self {
-            Self::Parts(1) => String::new(),
-            Self::Parts(parts) => format!("_p{parts}"),
-            Self::Residual => "_residual".into(),
-            Self::Gated(unit) => format!("_{}", unit.name()),
-        }
     }
 
     /// Whether it can be made of `rows` rows, of which `first` and `second` are those of the first parts.

@@ -8,7 +8,7 @@ use crate::rms_norm::group_sum;
 
 /// `y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * weight + bias`; `x` and `y` are `[rows, width]`, `weight` and
 /// `bias` `[width]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct LayerNorm {
     /// Threads for a row, a multiple of 32.
     pub threads: u32,
@@ -27,10 +27,6 @@ pub struct LayerNormArgs {
 
 impl Spec for LayerNorm {
     type Args = LayerNormArgs;
-
-    fn name(&self) -> String {
-        format!("layer_norm_t{}", self.threads)
-    }
 
     fn threads(&self) -> u32 {
         self.threads

@@ -27,7 +27,7 @@ use crate::{
     route::{Route, Scores},
     sample::{draw::Draw, report::Report, survey::Survey, weigh::Weigh},
     scan::Scan,
-    select::Select,
+    select::SelectRows,
     sight::Sight,
     unit::Unit,
 };
@@ -45,7 +45,7 @@ pub fn programs() -> Result<Vec<Program>, BuildError> {
     }
     list.add(RopeTable)?;
     list.add(Rope)?;
-    list.add(Select)?;
+    list.add(SelectRows)?;
     for op in [Op::Unit(Unit::Gated(Activation::Silu)), Op::Add, Op::Softcap] {
         list.add(Pointwise { op })?;
     }

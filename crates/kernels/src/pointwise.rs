@@ -7,7 +7,7 @@ use tessera_tile::prelude::*;
 use crate::unit::Unit;
 
 /// What is done to elements `a` and `b`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub enum Op {
     /// A unit: `a` is its gate and `b` what it lets through; of one without a gate, `a` is its input.
     Unit(Unit),
@@ -35,7 +35,7 @@ impl Op {
 }
 
 /// `y = op(a, b)`, all `[rows, width]`. `y` may be `a` or `b` (but not the `b` of [`Op::MulByOne`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Pointwise {
     /// What is done.
     pub op: Op,
@@ -59,17 +59,6 @@ const EACH: u32 = 4;
 
 impl Spec for Pointwise {
     type Args = PointwiseArgs;
-
-    fn name(&self) -> String {
-        match self.op {
-            Op::Unit(unit) => format!("unit_{}", unit.name()),
-            Op::Add => "add_rows".into(),
-            Op::Mul => "mul_rows".into(),
-            Op::MulByOne => "mul_rows_by_one".into(),
-            Op::Scale => "scale_rows".into(),
-            Op::Softcap => "softcap_rows".into(),
-        }
-    }
 
     fn threads(&self) -> u32 {
         64

@@ -9,7 +9,7 @@ use crate::tune::{Tunable, variants};
 /// `y = x / sqrt(mean(x^2) + eps) * (weight + offset)`.
 ///
 /// `x` and `y` are `[rows, heads * width]`; `weight` is `[width]`, or with `per_head` `[heads * width]`. `y` may be `x`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct RmsNorm {
     /// Whether each head has weights of its own.
     pub per_head: bool,
@@ -34,11 +34,6 @@ pub struct RmsNormArgs {
 
 impl Spec for RmsNorm {
     type Args = RmsNormArgs;
-
-    fn name(&self) -> String {
-        let heads = if self.per_head { "_per_head" } else { "" };
-        format!("rms_norm{heads}_t{}", self.threads)
-    }
 
     fn threads(&self) -> u32 {
         self.threads

@@ -5,7 +5,7 @@
 use tessera_tile::prelude::*;
 
 /// `[rows, 2 * pairs]`: cosines, then sines, of `position * frequency`, times a factor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct RopeTable;
 
 /// Scalars of [`RopeTable`].
@@ -21,10 +21,6 @@ pub struct RopeTableArgs {
 
 impl Spec for RopeTable {
     type Args = RopeTableArgs;
-
-    fn name(&self) -> String {
-        "rope_table".into()
-    }
 
     fn threads(&self) -> u32 {
         64
@@ -57,7 +53,7 @@ fn rope_table(
 }
 
 /// Turns the first `2 * pairs` elements of each head, element `i` with `i + pairs`; the others stay. `y` may be `x`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Rope;
 
 /// Scalars of [`Rope`].
@@ -82,10 +78,6 @@ impl RopeArgs {
 
 impl Spec for Rope {
     type Args = RopeArgs;
-
-    fn name(&self) -> String {
-        "rope".into()
-    }
 
     fn threads(&self) -> u32 {
         64

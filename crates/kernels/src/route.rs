@@ -11,7 +11,7 @@ use crate::unit::sigmoid;
 /// Which experts rows go to: `[rows, experts] -> [rows, 2 k]`, ids (whole numbers), then the weights of each.
 ///
 /// What the graph's operation `Route` says. Logits that are not numbers give ids that are experts all the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Route {
     /// Experts there are, at most [`MAX_EXPERTS`].
     pub experts: u32,
@@ -22,6 +22,7 @@ pub struct Route {
     /// Whether a bias is added for the choice.
     pub bias: bool,
     /// Groups that are chosen first.
+    #[name(|groups| groups.map(groups_name))]
     pub groups: Option<RouteGroups>,
     /// Whether the weights are divided by their sum.
     pub normalise: bool,
@@ -30,7 +31,7 @@ pub struct Route {
 }
 
 /// What becomes of the logits: the graph's `Scoring`, its numbers apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub enum Scores {
     /// `exp(x) / sum of exp`.
     Softmax,
@@ -49,6 +50,12 @@ impl Scores {
             Scoring::OneByOne { reach } => (Self::OneByOne, reach),
         }
     }
+}
+
+/// Groups in a kernel's name: `4of8`.
+fn groups_name(groups: RouteGroups) -> String {
+    let RouteGroups { count, kept } = groups;
+    format!("{kept}of{count}")
 }
 
 /// Experts at most.
@@ -73,19 +80,6 @@ const LOW: f32 = -3e38;
 
 impl Spec for Route {
     type Args = RouteArgs;
-
-    fn name(&self) -> String {
-        let scoring = match self.scores {
-            Scores::Softmax => "softmax",
-            Scores::Sigmoid => "sigmoid",
-            Scores::OneByOne => "one_by_one",
-        };
-        let groups = self.groups.map_or(String::new(), |g| format!("_{}of{}", g.kept, g.count));
-        let bias = if self.bias { "_bias" } else { "" };
-        let normalise = if self.normalise { "_norm" } else { "" };
-        let Self { experts, k, simdgroups, .. } = self;
-        format!("route_{scoring}_e{experts}_k{k}{groups}{bias}{normalise}_s{simdgroups}")
-    }
 
     fn threads(&self) -> u32 {
         self.simdgroups * LANES

@@ -17,7 +17,7 @@ use crate::{
 /// `runs` and `saves` are [tables](crate::tables); `x` and `y` are `[rows, heads * head_dim]`, `dt` `[rows, heads]`, `b` and `c`
 /// `[rows, groups * state]`, `decay`, `dt_bias` and `skip` `[heads]`, `states` `[slots, heads, state, head_dim]`. With
 /// `chunked`, `factors` and `carried` are those of the step's [chunks](crate::chunks); rows of `y` in chunks are left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Scan {
     /// Rows of a head's state.
     pub state: u32,
@@ -50,15 +50,6 @@ pub struct ScanArgs {
 
 impl Spec for Scan {
     type Args = ScanArgs;
-
-    fn name(&self) -> String {
-        let Self { state, simdgroups, .. } = self;
-        let flag = |set: bool, name: &'static str| if set { name } else { "" };
-        let decay = flag(self.log_decay, "_log");
-        let skip = flag(self.skip, "_skip");
-        let chunked = flag(self.chunked, "_chunked");
-        format!("scan_n{state}_s{simdgroups}{decay}{skip}{chunked}")
-    }
 
     fn threads(&self) -> u32 {
         self.simdgroups * LANES

@@ -9,7 +9,7 @@ use tessera_tile::{flow::Compare, prelude::*};
 use crate::tables::run;
 
 /// What decides it, as a part of a kernel's specialisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Name)]
 pub struct Sight {
     /// Whether only the last positions are seen.
     pub window: bool,
@@ -55,16 +55,6 @@ pub struct Seen {
 }
 
 impl Sight {
-    /// Part of a kernel's name.
-    pub fn name(&self) -> &'static str {
-        match (self.window, self.tree) {
-            (false, false) => "",
-            (true, false) => "_window",
-            (false, true) => "_tree",
-            (true, true) => "_window_tree",
-        }
-    }
-
     /// What row `row` of the step sees, whose own key is at position `last`.
     pub fn of(
         &self,

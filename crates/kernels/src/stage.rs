@@ -12,6 +12,7 @@ pub const PART: u32 = 8;
 pub struct Operand {
     memory: Shared<AnyFloat>,
     elem: Elem,
+    rows: u32,
     stride: u32,
 }
 
@@ -32,7 +33,12 @@ impl Operand {
     /// Declares one of `rows` rows of `columns` columns, both multiples of 16.
     pub fn new(name: &'static str, elem: Elem, rows: u32, columns: u32) -> Self {
         let stride = columns + 8;
-        Self { memory: shared_of(name, elem, rows * stride), elem, stride }
+        Self { memory: shared_of(name, elem, rows * stride), elem, rows, stride }
+    }
+
+    /// Its rows and columns.
+    pub fn size(&self) -> (u32, u32) {
+        (self.rows, self.stride - 8)
     }
 
     /// Sets elements of a row; their number and `column` are multiples of 4, with 8 or more of 8.

@@ -6,14 +6,14 @@ use tessera_graph::{Activation, ExpertUnit, GatedUnit};
 use tessera_tile::prelude::*;
 
 /// What is between the matrices of a feed-forward network, as a part of a specialisation; [`Limits`] has its numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub enum Unit {
     /// `activation(gate) * up`.
-    Gated(Activation),
+    Gated(#[name(name)] Activation),
     /// `g * sigmoid(alpha * g) * (u + 1)`, with `g` at most `limit` and `u` within it on both sides.
     Clipped,
     /// `activation(up)`; there is no gate.
-    Plain(Activation),
+    Plain(#[name(name)] Activation),
 }
 
 /// Numbers of [`Unit::Clipped`]; nobody reads them with others.
@@ -36,15 +36,6 @@ impl Unit {
             ExpertUnit::Gated(GatedUnit::Clipped { alpha, limit }) => {
                 (Self::Clipped, Limits { alpha, limit })
             }
-        }
-    }
-
-    /// Part of a kernel's name.
-    pub fn name(self) -> String {
-        match self {
-            Self::Gated(activation) => format!("glu_{}", name(activation)),
-            Self::Clipped => "clipped".into(),
-            Self::Plain(activation) => name(activation).into(),
         }
     }
 

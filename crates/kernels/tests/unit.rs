@@ -11,6 +11,7 @@ use tessera_kernels::unit::{Unit, softplus};
 use tessera_tile::prelude::*;
 
 /// `y = unit(gate, up)`, or the softplus of `up`.
+#[derive(Name)]
 struct Pointwise {
     unit: Option<Unit>,
 }
@@ -24,9 +25,6 @@ struct PointwiseArgs {
 
 impl Spec for Pointwise {
     type Args = PointwiseArgs;
-    fn name(&self) -> String {
-        format!("pointwise_{}", self.unit.map_or("softplus".into(), Unit::name))
-    }
     fn threads(&self) -> u32 {
         32
     }

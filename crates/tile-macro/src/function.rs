@@ -55,7 +55,7 @@ pub fn kernel(mut function: ItemFn) -> Result<TokenStream> {
                 #[allow(unused_variables)]
                 let #spec = self;
                 let _ = #spec;
-                let name = ::tessera_tile::Spec::name(self);
+                let name = ::tessera_tile::Name::name(self);
                 let threads = ::tessera_tile::Spec::threads(self);
                 ::tessera_tile::record::record(name, threads, || {
                     #(#declarations)*

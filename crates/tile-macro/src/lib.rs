@@ -6,6 +6,7 @@
 mod arguments;
 mod body;
 mod function;
+mod name;
 #[cfg(test)]
 mod tests;
 
@@ -36,4 +37,11 @@ pub fn device(_: TokenStream, item: TokenStream) -> TokenStream {
 pub fn arguments(item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as syn::DeriveInput);
     arguments::derive(&item).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a struct or an enum tell all its fields in the names of kernels; see `tessera_tile::Name`.
+#[proc_macro_derive(Name, attributes(name))]
+pub fn name(item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as syn::DeriveInput);
+    name::derive(&item).unwrap_or_else(syn::Error::into_compile_error).into()
 }

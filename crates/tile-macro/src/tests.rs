@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use syn::{DeriveInput, Error, ItemFn};
 
-use crate::{arguments, body, function};
+use crate::{arguments, body, function, name};
 
 /// Message and place of each error.
 fn errors<T>(result: Result<T, Error>) -> Vec<(String, String)> {
@@ -192,6 +192,24 @@ fn argument_structs() {
     refused("struct A { a: std::primitive::u32 }", message, "std::primitive::u32");
     let item: DeriveInput = syn::parse_str("struct A { a: u32, b: i32, c: f32 }").unwrap();
     assert!(arguments::derive(&item).is_ok());
+}
+
+#[test]
+fn names() {
+    let refused = |text: &str, message: &str, place: &str| {
+        let item: DeriveInput = syn::parse_str(text).unwrap();
+        let found = errors(name::derive(&item));
+        assert_eq!(found, [(message.to_string(), place.to_string())], "{text}");
+    };
+    let message = "a struct or an enum tells its name";
+    refused("union A { a: u32 }", message, "union A { a: u32 }");
+    refused("enum A {}", message, "enum A {}");
+    refused("struct A<T>(T);", "what tells its name is no generic type", "<T>");
+    refused(
+        "struct A { #[name] a: u32 }",
+        "expected attribute arguments in parentheses: #[name(...)]",
+        "name",
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     record::At,
 };
 
-pub use limits::{MAX_BUFFERS, MAX_SHARED, MAX_THREADS};
+pub use limits::{MAX_BUFFERS, MAX_NAME, MAX_SHARED, MAX_THREADS};
 
 /// Why a kernel cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -20,7 +20,7 @@ pub enum Type {
 }
 
 /// Type of an element in memory. Arithmetic is on what it is widened to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, tessera_tile::Name)]
 #[allow(missing_docs)] // the names are the standard ones
 pub enum Elem {
     F32,

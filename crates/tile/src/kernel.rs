@@ -1,16 +1,14 @@
 //! What a kernel is to its callers: a specialisation with its argument struct, its geometry and its preconditions.
 
-use crate::{BuildError, Program, ir::Field};
+use crate::{BuildError, Name, Program, ir::Field};
 
 /// A specialisation of a kernel: a value whose fields are constants of the recorded program.
 ///
-/// Its author writes this; [`Record`] comes from the `#[kernel]` attribute on the function.
-pub trait Spec: 'static {
+/// Its author writes this; [`Record`] comes from the `#[kernel]` attribute on the function, and the printed function is called
+/// what [`Name`] makes of all the constants: `matvec_q4_f16b_g64_r4`.
+pub trait Spec: Name + 'static {
     /// Scalars that come with each launch.
     type Args: Arguments;
-
-    /// Name of the printed function, which tells all the constants: `matvec_b4_g64_r4`.
-    fn name(&self) -> String;
 
     /// Threads of a threadgroup, a multiple of 32 up to 1024.
     fn threads(&self) -> u32;

@@ -8,6 +8,7 @@
 //! use tessera_tile::prelude::*;
 //!
 //! /// y = factor * x
+//! #[derive(Name)]
 //! struct Scaled;
 //!
 //! #[derive(Clone, Copy, tessera_tile::Args)]
@@ -18,9 +19,6 @@
 //!
 //! impl Spec for Scaled {
 //!     type Args = ScaledArgs;
-//!     fn name(&self) -> String {
-//!         "scaled".into()
-//!     }
 //!     fn threads(&self) -> u32 {
 //!         64
 //!     }
@@ -54,6 +52,7 @@ pub mod ir;
 pub mod kernel;
 pub mod math;
 pub mod memory;
+pub mod name;
 pub mod print;
 pub mod record;
 #[cfg(doctest)]
@@ -64,13 +63,14 @@ pub mod value;
 pub use check::BuildError;
 pub use ir::Program;
 pub use kernel::{ArgumentField, Arguments, Parameter, Record, Spec};
-pub use tessera_tile_macro::{Args, device, kernel};
+pub use name::Name;
+pub use tessera_tile_macro::{Args, Name, device, kernel};
 pub use value::{Scalar, Val};
 
 /// What a kernel's file needs.
 pub mod prelude {
     pub use crate::{
-        Record, Spec, device,
+        Name, Record, Spec, device,
         ir::{Elem, LANES, TILE},
         kernel,
         kernel::Args,

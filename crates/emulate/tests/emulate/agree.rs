@@ -19,13 +19,11 @@ const RESULTS: u32 = 48;
 struct None_ {}
 
 macro_rules! spec {
-    ($spec:ident, $name:literal) => {
+    ($spec:ident) => {
+        #[derive(Name)]
         struct $spec;
         impl Spec for $spec {
             type Args = None_;
-            fn name(&self) -> String {
-                $name.into()
-            }
             fn threads(&self) -> u32 {
                 THREADS
             }
@@ -39,9 +37,9 @@ macro_rules! spec {
     };
 }
 
-spec!(Floats, "all_of_floats");
-spec!(Wholes, "all_of_wholes");
-spec!(Lanes, "all_of_lanes");
+spec!(Floats);
+spec!(Wholes);
+spec!(Lanes);
 
 #[kernel]
 fn floats(_k: &Floats, x: In<F32>, n: In<I32>, u: In<U32>, y: Out<F32>, m: Out<I32>, w: Out<U32>) {
@@ -208,13 +206,11 @@ fn lanes(_k: &Lanes, x: In<F32>, n: In<I32>, u: In<U32>, y: Out<F32>, m: Out<I32
 /// Loads and stores of a type, of every width, through shared memory too.
 macro_rules! widths {
     ($spec:ident, $function:ident, $elem:ident, $change:expr) => {
+        #[derive(Name)]
         struct $spec(Elem);
 
         impl Spec for $spec {
             type Args = None_;
-            fn name(&self) -> String {
-                format!("widths_of_{:?}", self.0).to_lowercase()
-            }
             fn threads(&self) -> u32 {
                 THREADS
             }

@@ -11,6 +11,7 @@ use tessera_tile::{
 };
 
 /// Two kinds of meeting.
+#[derive(Name)]
 struct Meet;
 
 #[derive(Clone, Copy, tessera_tile::Args)]
@@ -20,9 +21,6 @@ struct MeetArgs {
 
 impl Spec for Meet {
     type Args = MeetArgs;
-    fn name(&self) -> String {
-        "meet".into()
-    }
     fn threads(&self) -> u32 {
         64
     }

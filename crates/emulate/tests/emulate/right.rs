@@ -64,8 +64,8 @@ fn launches_must_fit() {
         library.launch(name, [1, 1, 1], args, &mut slices)
     };
     assert!(matches!(launch("nothing", &[], 5), Err(Error::Unknown { .. })));
-    assert!(matches!(launch("matvec_b4_g32", &[1], 5), Err(Error::Mismatch { expected: 2, .. })));
-    assert!(matches!(launch("matvec_b4_g32", &[1, 8], 4), Err(Error::Mismatch { given: 4, .. })));
+    assert!(matches!(launch("matvec_g32", &[1], 5), Err(Error::Mismatch { expected: 2, .. })));
+    assert!(matches!(launch("matvec_g32", &[1, 8], 4), Err(Error::Mismatch { given: 4, .. })));
 }
 
 #[test]

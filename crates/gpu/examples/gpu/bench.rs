@@ -6,7 +6,7 @@ use tessera_gpu::{
     device::{Bound, Device, DeviceError},
 };
 use tessera_kernels::{
-    codes::Matrix,
+    codes::{Matrix, form_name},
     end::End,
     matvec::{Matvec, MatvecArgs, blocks},
 };
@@ -25,6 +25,7 @@ const REPEATS: usize = 20;
 const WARM: usize = 4;
 
 /// `y = x`, 16 bytes a thread and step.
+#[derive(Name)]
 struct CopyWords;
 
 #[derive(Clone, Copy, tessera_tile::Args)]
@@ -35,10 +36,6 @@ struct CopyWordsArgs {
 
 impl Spec for CopyWords {
     type Args = CopyWordsArgs;
-
-    fn name(&self) -> String {
-        "copy_words".into()
-    }
 
     fn threads(&self) -> u32 {
         256
@@ -145,7 +142,7 @@ fn table(device: &mut Cuda) -> Result<(), DeviceError> {
     println!("\nGB/s of weights (percent of the copy) for {BATCHES:?} vectors at once");
     for (packing, shapes) in cases() {
         let matrix = Matrix { form: packing.form() };
-        println!("\n{}", matrix.name());
+        println!("\n{}", form_name(matrix.form));
         for &(rows, cols) in shapes {
             let kernels = geometries(matrix, cols as u32);
             let programs: Vec<_> = kernels.iter().map(program).collect::<Result<_, _>>()?;

@@ -6,7 +6,7 @@ use tessera_gpu::{
 };
 use tessera_kernels::{
     pointwise::{Op, Pointwise, PointwiseArgs},
-    select::{Select, SelectArgs},
+    select::{SelectRows, SelectRowsArgs},
 };
 use tessera_tile::{Arguments, Record, Spec};
 
@@ -31,7 +31,7 @@ pub fn run(device: &mut Cuda) -> Result<(), String> {
 /// What a step makes of `x` and a choice of its rows: `(x[row] + x[row]) * factor`, by three kernels.
 fn repeated(device: &mut Cuda) -> Result<Replays, DeviceError> {
     let before = device.replays();
-    let select = Select;
+    let select = SelectRows;
     let (add, scale) = (Pointwise { op: Op::Add }, Pointwise { op: Op::Scale });
     let record = |program: Result<_, tessera_tile::BuildError>| program.expect("records");
     let programs = [record(select.record()), record(add.record()), record(scale.record())];
@@ -47,7 +47,7 @@ fn repeated(device: &mut Cuda) -> Result<Replays, DeviceError> {
         // factors alternate, so that two graphs are kept
         let factor = [0.5, 2.0][step % 2];
         let rows: Vec<u32> = (0..ROWS).map(|r| ((step + r) % 4) as u32).collect();
-        let chosen = SelectArgs { rows: ROWS as u32, width: WIDTH as u32 };
+        let chosen = SelectRowsArgs { rows: ROWS as u32, width: WIDTH as u32 };
         let size = PointwiseArgs { rows: ROWS as u32, width: WIDTH as u32, factor, limit: 0.0 };
         let mut commands = device.begin()?;
         device.upload(&mut commands, &mut memory[1], 0, &words(&rows))?;
@@ -92,7 +92,7 @@ fn repeated(device: &mut Cuda) -> Result<Replays, DeviceError> {
 
 /// What a caller does wrong is refused, and the device goes on.
 fn refused(device: &mut Cuda) -> Result<(), String> {
-    let select = Select;
+    let select = SelectRows;
     let error = |error: DeviceError| error.to_string();
     let program = select.record().map_err(|error| error.to_string())?;
     let pipeline = device.build(&[program]).map_err(error)?.remove(0);

@@ -69,7 +69,7 @@ impl Lower<'_> {
         let (x, y) = (node.inputs[0], node.outputs[0]);
         let bindings = vec![self.value(x), self.tables.output_rows, self.value(y)];
         let (rows, width) = (self.rows(y), self.width(x));
-        let args = move |shape: &Shape| select::SelectArgs { rows: shape.rows(rows), width };
-        self.launch(&node.label, rows, select::Select, bindings, args)
+        let args = move |shape: &Shape| select::SelectRowsArgs { rows: shape.rows(rows), width };
+        self.launch(&node.label, rows, select::SelectRows, bindings, args)
     }
 }

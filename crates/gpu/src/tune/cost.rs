@@ -94,7 +94,7 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tessera_kernels::select::Select;
+    use tessera_kernels::select::SelectRows;
     use tessera_tile::Record;
 
     fn counts(groups: u64) -> Counts {
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn more_work_takes_longer_and_never_less_than_memory_allows() {
-        let program = Select.record().unwrap();
+        let program = SelectRows.record().unwrap();
         let mut before = 0.0;
         for groups in [1, 8, 64, 512, 4096, 32_768] {
             let counts = counts(groups);
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn few_groups_do_not_fill_the_device() {
-        let program = Select.record().unwrap();
+        let program = SelectRows.record().unwrap();
         let all = counts(1024);
         let few = Counts { groups: 8, ..all };
         assert!(TYPICAL.seconds(&program, &few) > 4.0 * TYPICAL.seconds(&program, &all));
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn shared_memory_limits_what_runs_at_once() {
-        let program = Select.record().unwrap();
+        let program = SelectRows.record().unwrap();
         let mut hungry = program.clone();
         let elem = tessera_tile::ir::Elem::F32;
         hungry.shared.push(tessera_tile::ir::Shared { name: "x", elem, len: 24_000 });

@@ -28,7 +28,7 @@ pub const SPLIT: u32 = 256;
 /// takes them, the rows' own keys there already; pages that no row may see are not touched. A split is of positions
 /// `split * i ..`, so what it makes depends on nothing but the row; splits that a row does not see at all are skipped, and the
 /// first it sees is number 0 in `totals`, `[rows, heads, splits, 2]`, and `parts`, `[rows, heads, splits, head_dim]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Attend {
     /// How keys and values are kept.
     pub cache: Cache,
@@ -106,13 +106,6 @@ impl Attend {
 
 impl Spec for Attend {
     type Args = AttendArgs;
-
-    fn name(&self) -> String {
-        let Self { cache, group, share, split, threads, sight, softcap } = self;
-        let cap = if *softcap { "_cap" } else { "" };
-        let (cache, sight) = (cache.name(), sight.name());
-        format!("attend_{cache}_g{group}_h{share}_p{split}_t{threads}{sight}{cap}")
-    }
 
     fn threads(&self) -> u32 {
         self.threads

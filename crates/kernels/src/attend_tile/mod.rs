@@ -4,21 +4,22 @@
 //! scores of 16 keys each, then 16 elements of the result each. The result is rescaled only when a row's largest score
 //! has grown so much that its weights might overflow, which is seldom after the first pages.
 
+mod load;
 mod rows;
 mod tiles;
 
 use tessera_tile::prelude::*;
 
 use crate::{
-    attend::MASKED,
     cache::Cache,
     sight::{Masks, Sight},
-    stage::{self, Operand},
+    stage,
     tables::{NO_PAGE, PAGE, run},
     tune::{Tunable, variants},
 };
-use rows::Own;
-use tiles::{Chunk, Sums, add_values, make_scores, rescale, write};
+use load::{Shelf, stage_page, stage_queries};
+use rows::{Own, Softmax};
+use tiles::{Sums, add_values, make_scores, rescale, write};
 
 /// Simdgroups beside each other: each has so many columns of tiles of a page's keys.
 const COLUMNS: u32 = PAGE / TILE;
@@ -26,16 +27,13 @@ const COLUMNS: u32 = PAGE / TILE;
 /// Elements from row to row of scores.
 const SCORES: u32 = PAGE + 8;
 
-/// A row's weights are `exp(score - reference)`; the reference follows the largest score when that is so much larger.
-const SLACK: f32 = 8.0;
-
 /// Attention of the step's runs: `queries` and `y` are `[rows, heads * head_dim]`.
 ///
 /// `blocks` are `[blocks, 2]`, each a run and the first of its rows, a multiple of `rows`; `runs` is the table of that name.
 /// `starts`, `table` and `pages` are as [`Append`](crate::append::Append) takes them, the rows' own keys there already; pages that
 /// no row may see are not touched. With `sinks`, `[heads]`, that score takes its share too. A row's result depends on nothing
 /// but the row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct AttendTile {
     /// How keys and values are kept.
     pub cache: Cache,
@@ -111,15 +109,6 @@ impl AttendTile {
 impl Spec for AttendTile {
     type Args = AttendTileArgs;
 
-    fn name(&self) -> String {
-        let Self { cache, group, rows, bands, dims, stage, sight, softcap, sinks } = self;
-        let cap = if *softcap { "_cap" } else { "" };
-        let sinks = if *sinks { "_sinks" } else { "" };
-        let stage = format!("{stage:?}").to_lowercase();
-        let (cache, sight) = (cache.name(), sight.name());
-        format!("attend_tile_{cache}_g{group}_r{rows}_b{bands}_c{dims}_{stage}{sight}{cap}{sinks}")
-    }
-
     fn threads(&self) -> u32 {
         self.bands * COLUMNS * LANES
     }
@@ -174,14 +163,7 @@ fn attend_tile(
     let of_run = |word: u32| runs.at(run * run::WORDS + word);
     let (row, base) = (of_run(run::ROW) + first, of_run(run::POSITION));
     let count = min(of_run(run::LEN) - first, k.rows);
-    let shelf = Shelf {
-        query: Operand::new("query", k.stage, k.rows, k.padded()),
-        staged: Operand::new("staged", k.stage, PAGE, k.dims),
-        weights: Operand::new("weights", k.stage, k.rows, PAGE),
-        scores: shared("scores", k.rows * SCORES),
-        factors: shared("factors", k.rows),
-        grown: shared("grown", simdgroups()),
-    };
+    let shelf = Shelf::new(k);
     let (at, stride) = ((row * heads + head) * k.cache.head_dim, heads * k.cache.head_dim);
     stage_queries(k, &shelf, queries, at, stride, count);
 
@@ -194,8 +176,7 @@ fn attend_tile(
     let begin = if k.sight.window { earliest - min(earliest, a.window) } else { val(0) };
 
     let sums = Sums::new(k);
-    let mut top = MASKED;
-    let mut total = 0.0;
+    let softmax = Softmax::new(&own);
     for number in begin / PAGE..last / PAGE + 1 {
         let page = table.at(starts.at(run) + number);
         if page != NO_PAGE {
@@ -206,23 +187,8 @@ fn attend_tile(
             make_scores(k, &shelf, |chunk| stage_page(k, &shelf, pages, key, chunk, slot));
             let cap = k.softcap.then_some(a.softcap);
             let scores = own.scores(&shelf, &seen, number * PAGE, a.scale, cap);
-            let largest = own.largest(&scores);
-            let grows = largest > top + SLACK;
-            let reference = select(grows, largest, top);
-            let factor = select(grows, exp(top - reference), 1.0);
-            let sum = own.set_weights(&shelf, &scores, reference);
-            total = fma(total, factor, sum);
-            top = reference;
-            if own.part == 0 {
-                shelf.factors.set(own.place, factor);
-            }
-            let grown = ballot(grows);
-            if lane() == 0 {
-                shelf.grown.set(simdgroup(), grown);
-            }
-            barrier();
-            let grown = (1..simdgroups()).fold(shelf.grown.at(0), |all, i| all | shelf.grown.at(i));
-            if (grown != 0) & (number > begin / PAGE) {
+            let grown = softmax.take(&shelf, &scores);
+            if grown & (number > begin / PAGE) {
                 rescale(k, &shelf, &sums);
             }
             add_values(k, &shelf, &sums, |chunk| {
@@ -230,82 +196,6 @@ fn attend_tile(
             });
         }
     }
-    let total = own.sum(total.get());
-    let result = sinks.map_or(1.0 / total, |sinks| {
-        let sink = sinks.at(head);
-        let most = max(top, sink);
-        let share = exp(top - most);
-        share / fma(total, share, exp(sink - most))
-    });
-    if own.part == 0 {
-        shelf.factors.set(own.place, result);
-    }
-    barrier();
+    softmax.finish(&shelf, sinks.map(|sinks| sinks.at(head)));
     write(k, &shelf, &sums, y, at, stride, count);
-}
-
-/// Shared memory.
-struct Shelf {
-    /// `[rows, padded]`.
-    query: Operand,
-    /// Some elements of a page's keys or values, `[PAGE, dims]`.
-    staged: Operand,
-    /// `[rows, PAGE]`.
-    weights: Operand,
-    /// `[rows, SCORES]`, of which `PAGE` are used; between, a scratch.
-    scores: Shared<F32>,
-    /// By which each row of the result is multiplied.
-    factors: Shared<F32>,
-    /// Whether a simdgroup has a row whose reference grew.
-    grown: Shared<U32>,
-}
-
-/// Stages the block's queries; rows beyond its end repeat its last.
-#[device]
-fn stage_queries(
-    k: &AttendTile,
-    shelf: &Shelf,
-    queries: In<F32>,
-    first: Val<u32>,
-    stride: Val<u32>,
-    count: Val<u32>,
-) {
-    let quads = k.padded() / 4;
-    for i in (thread()..k.rows * quads).step_by(threads()) {
-        let (row, element) = (i / quads, i % quads * 4);
-        let inside = element < k.cache.head_dim;
-        let from = first + min(row, count - 1) * stride + select(inside, element, 0);
-        let four = queries.load::<4>(from).map(|x| select(inside, x, 0.0));
-        shelf.query.put(row, element, &four);
-    }
-}
-
-/// Stages elements of a page's keys or values, whose first begins at `first`; `slot` tells which to take for each.
-#[device]
-fn stage_page(
-    k: &AttendTile,
-    shelf: &Shelf,
-    pages: In<AnyFloat>,
-    first: Val<u32>,
-    chunk: Chunk,
-    slot: impl Fn(Val<u32>) -> Val<u32>,
-) {
-    let width = k.cache.width();
-    let vectors = chunk.len / width;
-    let all = PAGE * vectors;
-    // all loads, then all stores
-    let load = |turn: u32| {
-        let i = min(thread() + turn * threads(), all - 1);
-        let (row, element) = (i / vectors, i % vectors * width);
-        let inside = element + chunk.first < k.cache.head_dim;
-        let from = first + slot(row) * k.cache.head_dim + select(inside, element + chunk.first, 0);
-        let vector = k.cache.load(pages, from).into_iter().map(|x| select(inside, x, 0.0));
-        (row, element, vector.collect::<Vec<_>>())
-    };
-    let staged: Vec<_> = (0..all.div_ceil(threads())).map(load).collect();
-    for (turn, (row, element, vector)) in (0..).zip(&staged) {
-        if thread() + turn * threads() < all {
-            shelf.staged.put(*row, *element, vector);
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use tessera_tile::prelude::*;
 
-use super::{AttendTile, COLUMNS, SCORES, Shelf};
+use super::{AttendTile, COLUMNS, SCORES, load::Shelf};
 use crate::{
     stage::{PART, Scratch},
     tables::PAGE,

@@ -18,7 +18,7 @@ use crate::{
 /// decays and `d` the steps, as [`Scan`](crate::scan::Scan) has them; and `factors`: the logarithm, 1, `d`.
 ///
 /// Operands are those of `Scan`; `factors` is `[chunks, heads, FACTORS, CHUNK]`, `carried` `[chunks, heads, state, head_dim]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct ScanCarry {
     /// Whether `decay` is the logarithm of the rate, `A = -exp(w)`, and not `A` itself.
     pub log_decay: bool,
@@ -48,10 +48,6 @@ const DEPTH: u32 = 32;
 
 impl Spec for ScanCarry {
     type Args = ScanCarryArgs;
-
-    fn name(&self) -> String {
-        format!("scan_carry{}", if self.log_decay { "_log" } else { "" })
-    }
 
     fn threads(&self) -> u32 {
         THREADS

@@ -13,7 +13,7 @@ use super::{
 ///
 /// `a` and `b` are `[rows, groups * width]`, `products` `[chunks, groups, CHUNK, CHUNK]`; `chunks` is the
 /// [table](super::fill). Numbers without a chunk are left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Gram;
 
 /// Scalars of [`Gram`].
@@ -35,10 +35,6 @@ const STRIDE: u32 = DEPTH + 4;
 
 impl Spec for Gram {
     type Args = GramArgs;
-
-    fn name(&self) -> String {
-        "chunk_gram".into()
-    }
 
     fn threads(&self) -> u32 {
         THREADS

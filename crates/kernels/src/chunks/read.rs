@@ -20,7 +20,7 @@ use crate::recurrence::{self, group_of};
 ///
 /// `factors` is `[chunks, heads, FACTORS, CHUNK]`, `products` `[chunks, groups, CHUNK, CHUNK]`, `c` `[rows, groups * state]`,
 /// `before` `[chunks, heads, state, head_dim]`, `x` and `y` `[rows, heads * head_dim]`, `skip` `[heads]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct ChunkRead {
     /// Whether head `h` is of group `h % groups`, and not `h / (heads / groups)`.
     pub interleaved: bool,
@@ -52,11 +52,6 @@ const MIXED: u32 = CHUNK + 4;
 
 impl Spec for ChunkRead {
     type Args = ChunkReadArgs;
-
-    fn name(&self) -> String {
-        let groups = if self.interleaved { "_interleaved" } else { "" };
-        format!("chunk_read{groups}{}", if self.skip { "_skip" } else { "" })
-    }
 
     fn threads(&self) -> u32 {
         THREADS

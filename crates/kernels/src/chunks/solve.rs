@@ -26,7 +26,7 @@ use crate::{
 /// Operands are those of [`Delta`](crate::delta::Delta); `products` are those of `k` and `k` as they are given, `[chunks, key_heads,
 /// CHUNK, CHUNK]`; `factors` is `[chunks, heads, FACTORS, CHUNK]`, `corrections` `[rows, heads * value_dim]`, `readers` `[rows,
 /// heads * key_dim]`, of which rows outside chunks are left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct DeltaSolve {
     /// Whether `decay` is the logarithm of the rate, `A = -exp(w)`, and not `A` itself.
     pub log_decay: bool,
@@ -59,12 +59,6 @@ const STRIDE: u32 = CHUNK + 4;
 
 impl Spec for DeltaSolve {
     type Args = DeltaSolveArgs;
-
-    fn name(&self) -> String {
-        let decay = if self.log_decay { "_log" } else { "" };
-        let heads = if self.interleaved { "_interleaved" } else { "" };
-        format!("delta_solve{decay}{heads}")
-    }
 
     fn threads(&self) -> u32 {
         THREADS

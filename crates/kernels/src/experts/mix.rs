@@ -5,7 +5,7 @@
 use tessera_tile::prelude::*;
 
 /// `y[row] = sum over routes of weight x[pair]`; `x` is `[pairs, width]`, `routes` `[rows, 2 k]`, `y` `[rows, width]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct ExpertMix {
     /// Routes of a row.
     pub k: u32,
@@ -24,10 +24,6 @@ pub struct ExpertMixArgs {
 
 impl Spec for ExpertMix {
     type Args = ExpertMixArgs;
-
-    fn name(&self) -> String {
-        format!("expert_mix_k{}_t{}", self.k, self.threads)
-    }
 
     fn threads(&self) -> u32 {
         self.threads

@@ -16,7 +16,7 @@ use crate::{
 /// cols]`. Products are with the matrices of the pair's expert, and its biases are added to them.
 ///
 /// `gate` and `up` are `[experts * rows, cols]`, their biases `[experts * rows]`, `y` is `[pairs, rows]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct ExpertProduct {
     /// Packing of `up`, and of `gate`.
     pub matrix: Matrix,
@@ -61,16 +61,6 @@ impl ExpertProduct {
 
 impl Spec for ExpertProduct {
     type Args = ExpertProductArgs;
-
-    fn name(&self) -> String {
-        let Self { k, rows, simdgroups, .. } = self;
-        let unit = self.unit.map_or(String::new(), |unit| format!("_{}", unit.name()));
-        let tile = self.tile.map_or(String::new(), |tile| format!("_n{tile}"));
-        let bias = if self.bias { "_bias" } else { "" };
-        let ragged = if self.ragged { "_ragged" } else { "" };
-        let matrix = self.matrix.name();
-        format!("expert_product_{matrix}{unit}_k{k}{tile}_r{rows}_s{simdgroups}{ragged}{bias}")
-    }
 
     fn threads(&self) -> u32 {
         self.simdgroups * LANES

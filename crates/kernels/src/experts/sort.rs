@@ -12,7 +12,7 @@ use super::expert;
 /// `order` has the pairs of the first expert, then those of the second, and so on, each in increasing order. `tiles` has the
 /// stretches of at most `tile` pairs of one expert: `[expert, first in order, pairs, 0]`, then some of no pairs up to
 /// [`tiles`](Self::tiles).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct ExpertSort {
     /// Experts there are, at most [`MAX_EXPERTS`](crate::route::MAX_EXPERTS).
     pub experts: u32,
@@ -42,11 +42,6 @@ impl ExpertSort {
 
 impl Spec for ExpertSort {
     type Args = ExpertSortArgs;
-
-    fn name(&self) -> String {
-        let Self { experts, k, tile, threads } = self;
-        format!("expert_sort_e{experts}_k{k}_n{tile}_t{threads}")
-    }
 
     fn threads(&self) -> u32 {
         self.threads

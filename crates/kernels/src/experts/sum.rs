@@ -15,7 +15,7 @@ use crate::{
 ///
 /// `x` is `[pairs, cols]`, `routes` `[rows, 2 k]`, `down` `[experts * rows, cols]`, `bias` `[experts * rows]`, `y` `[step rows,
 /// rows]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct ExpertSum {
     /// Packing of `down`.
     pub matrix: Matrix,
@@ -46,13 +46,6 @@ pub struct ExpertSumArgs {
 
 impl Spec for ExpertSum {
     type Args = ExpertSumArgs;
-
-    fn name(&self) -> String {
-        let Self { k, rows, simdgroups, .. } = self;
-        let bias = if self.bias { "_bias" } else { "" };
-        let ragged = if self.ragged { "_ragged" } else { "" };
-        format!("expert_sum_{}_k{k}_r{rows}_s{simdgroups}{ragged}{bias}", self.matrix.name())
-    }
 
     fn threads(&self) -> u32 {
         self.simdgroups * LANES

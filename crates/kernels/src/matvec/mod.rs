@@ -25,7 +25,7 @@ use input::{Input, shelf, stage};
 /// `x` is `[vectors, cols]`, `W` `[rows, cols]`, `bias` `[rows]`; results are `[vectors, rows of the part]`, those of a unit
 /// `[vectors, rows / 2]`. A residual is `[vectors, rows]` and may be the result. With `norm`, `x` is divided by its root mean
 /// square and multiplied by `norm_weight + offset` `[cols]` first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Matvec {
     /// Packing of `W`.
     pub matrix: Matrix,
@@ -72,15 +72,6 @@ pub struct MatvecArgs {
 
 impl Spec for Matvec {
     type Args = MatvecArgs;
-
-    fn name(&self) -> String {
-        let Self { matrix, rows, simdgroups, batch, .. } = self;
-        let flags = [(self.ragged, "_ragged"), (self.norm, "_norm"), (self.bias, "_bias")];
-        let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
-        let end = self.end.name();
-        let blocks = self.blocks;
-        format!("matvec_{}_r{rows}_s{simdgroups}_n{batch}_b{blocks}{flags}{end}", matrix.name())
-    }
 
     fn threads(&self) -> u32 {
         self.simdgroups * LANES

@@ -22,7 +22,7 @@ const DRAW: u32 = 2;
 /// Draws a token for each row of `draws`, or notes that the row has [`FAILED`](crate::tables::FAILED).
 ///
 /// `parts` is what [`survey`](super::survey) made; `weights`, `bins` and `sums` are what [`weigh`](super::weigh) made. `tokens` is `[draws]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Draw {
     /// Whether every row takes the largest.
     pub greedy: bool,
@@ -32,11 +32,6 @@ pub struct Draw {
 
 impl Spec for Draw {
     type Args = SampleArgs;
-
-    fn name(&self) -> String {
-        let greedy = if self.greedy { "_greedy" } else { "" };
-        format!("sample_draw{greedy}_t{}", self.threads)
-    }
 
     fn threads(&self) -> u32 {
         self.threads

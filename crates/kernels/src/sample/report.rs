@@ -22,7 +22,7 @@ pub const MAX_TOP: u32 = 1024;
 /// `logits` is `[rows, vocab]`; `tokens` is what [`draw`](super::draw) made. `logprobs` is `[draws]`, 0 where it is not asked for.
 /// `top` is `[draws, top, 2]`: ids and the bits of log probabilities, the likeliest first, ties to the lowest id; as many
 /// pairs as the row asks for, but no more than `top` or the vocabulary; what is behind them is left alone. Of a row that has failed nothing is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Report {
     /// Whether any row asks for most likely tokens.
     pub top: bool,
@@ -43,11 +43,6 @@ pub struct ReportArgs {
 
 impl Spec for Report {
     type Args = ReportArgs;
-
-    fn name(&self) -> String {
-        let top = if self.top { "_top" } else { "" };
-        format!("sample_report{top}_t{}", self.threads)
-    }
 
     fn threads(&self) -> u32 {
         self.threads

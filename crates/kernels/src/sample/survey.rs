@@ -18,7 +18,7 @@ use crate::tables::{NO_MASK, draw as words};
 ///
 /// `biases` and `history` are pairs, counted as such by `draws`; a row's tokens differ within each. `masks` has
 /// `vocab / 32` words for each mask, rounded up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Survey {
     /// Whether any row has a bias, a history or a mask.
     pub adjust: bool,
@@ -30,12 +30,6 @@ pub struct Survey {
 
 impl Spec for Survey {
     type Args = SampleArgs;
-
-    fn name(&self) -> String {
-        let flag = |set: bool, name: &'static str| if set { name } else { "" };
-        let (adjust, greedy) = (flag(self.adjust, "_adjust"), flag(self.greedy, "_greedy"));
-        format!("sample_survey{adjust}{greedy}_t{}", self.threads)
-    }
 
     fn threads(&self) -> u32 {
         self.threads

@@ -18,7 +18,7 @@ use crate::tables::draw as words;
 /// holds adjusted logits, which are replaced. `bins` is `[draws, BINS, 2]`, zeros at first: the histogram by the upper digit
 /// of weights, of counts if the row has a top-k, else of weights if it has a top-p. `sums` is `[draws, blocks, 2]`. Pairs are the lower and upper
 /// half of a [`Wide`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct Weigh {
     /// Whether `weights` holds adjusted logits.
     pub adjusted: bool,
@@ -28,11 +28,6 @@ pub struct Weigh {
 
 impl Spec for Weigh {
     type Args = SampleArgs;
-
-    fn name(&self) -> String {
-        let adjusted = if self.adjusted { "_adjusted" } else { "" };
-        format!("sample_weigh{adjusted}_t{}", self.threads)
-    }
 
     fn threads(&self) -> u32 {
         self.threads

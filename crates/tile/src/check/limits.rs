@@ -7,6 +7,9 @@ use crate::{BuildError, Program, ir::LANES};
 /// Buffers of a kernel at most: Metal has 31 places, one of which is the argument struct's.
 pub const MAX_BUFFERS: usize = 30;
 
+/// Bytes of a kernel's name at most: any compiler takes it, and any file system with more behind it.
+pub const MAX_NAME: usize = 128;
+
 /// Bytes of shared memory at most, on every device.
 pub const MAX_SHARED: usize = 32 << 10;
 
@@ -40,6 +43,7 @@ pub fn check(program: &Program) -> Result<(), BuildError> {
         return Err(malformed(format!("{} threads are not whole simdgroups", program.threads)));
     }
     let bounds = [
+        ("bytes of a name", program.name.len(), MAX_NAME),
         ("threads", program.threads as usize, MAX_THREADS as usize),
         ("buffers", program.buffers.len(), MAX_BUFFERS),
         ("bytes of shared memory", program.shared_bytes(), MAX_SHARED),

@@ -259,6 +259,7 @@ mod tests {
     use super::*;
     use crate::prelude::*;
 
+    #[derive(crate::Name)]
     struct Doubled;
 
     #[derive(Clone, Copy, crate::Args)]
@@ -268,10 +269,6 @@ mod tests {
 
     impl Spec for Doubled {
         type Args = DoubledArgs;
-
-        fn name(&self) -> String {
-            "doubled".into()
-        }
 
         fn threads(&self) -> u32 {
             32

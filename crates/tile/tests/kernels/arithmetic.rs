@@ -3,8 +3,9 @@
 use super::*;
 
 /// Whole numbers.
+#[derive(Name)]
 pub struct Whole;
-spec!(Whole, Len, 32, |_| "whole".into());
+spec!(Whole, Len, 32);
 
 #[kernel]
 fn whole(_k: &Whole, a: In<I32>, b: In<U32>, y: Out<I32>, z: Out<U32>, args: Args<Len>) {
@@ -37,8 +38,9 @@ fn lt_(a: Val<i32>, b: Val<i32>) -> Val<bool> {
 }
 
 /// Floats.
+#[derive(Name)]
 pub struct Floats;
-spec!(Floats, None_, 32, |_| "floats".into());
+spec!(Floats, None_, 32);
 
 #[kernel]
 fn floats(_k: &Floats, x: In<F32>, y: Out<F32>, n: Out<I32>, u: Out<U32>) {
@@ -58,8 +60,9 @@ fn floats(_k: &Floats, x: In<F32>, y: Out<F32>, n: Out<I32>, u: Out<U32>) {
 }
 
 /// Constants.
+#[derive(Name)]
 pub struct Literals;
-spec!(Literals, None_, 32, |_| "literals".into());
+spec!(Literals, None_, 32);
 
 /// Floats whose text must read back to the same bits.
 pub const FLOATS: [f32; 16] = [

@@ -3,6 +3,7 @@
 use super::*;
 
 /// y = factor * x
+#[derive(Name)]
 pub struct Scaled;
 
 /// Its arguments.
@@ -12,7 +13,7 @@ pub struct ScaledArgs {
     pub factor: f32,
     pub shift: i32,
 }
-spec!(Scaled, ScaledArgs, 64, |_| "scaled".into());
+spec!(Scaled, ScaledArgs, 64);
 
 #[kernel]
 fn scaled(_k: &Scaled, x: In<F32>, y: Out<F32>, a: Args<ScaledArgs>) {
@@ -23,8 +24,9 @@ fn scaled(_k: &Scaled, x: In<F32>, y: Out<F32>, a: Args<ScaledArgs>) {
 }
 
 /// Branches and loops.
+#[derive(Name)]
 pub struct Branches;
-spec!(Branches, Len, 32, |_| "branches".into());
+spec!(Branches, Len, 32);
 
 #[kernel]
 fn branches(_k: &Branches, x: In<F32>, y: InOut<F32>, a: Args<Len>) {
@@ -60,8 +62,9 @@ fn branches(_k: &Branches, x: In<F32>, y: InOut<F32>, a: Args<Len>) {
 }
 
 /// What must not be moved.
+#[derive(Name)]
 pub struct Order;
-spec!(Order, Len, 32, |_| "order".into());
+spec!(Order, Len, 32);
 
 #[kernel]
 fn order(_k: &Order, x: In<F32>, y: InOut<F32>, z: Out<F32>, a: Args<Len>) {
@@ -123,6 +126,7 @@ fn order(_k: &Order, x: In<F32>, y: InOut<F32>, z: Out<F32>, a: Args<Len>) {
 }
 
 /// Names that mean something else.
+#[derive(Name)]
 pub struct Words;
 
 /// Its arguments.
@@ -133,7 +137,7 @@ pub struct WordsArgs {
     pub r#struct: i32,
     pub len: u32,
 }
-spec!(Words, WordsArgs, 32, |_| "words".into());
+spec!(Words, WordsArgs, 32);
 
 #[kernel]
 fn words(_k: &Words, device: In<F32>, half: Out<F32>, args: Args<WordsArgs>) {

@@ -3,8 +3,9 @@
 use super::*;
 
 /// Counts of bytes.
+#[derive(Name)]
 pub struct Histogram;
-spec!(Histogram, Len, 256, |_| "histogram".into());
+spec!(Histogram, Len, 256);
 
 #[kernel]
 fn histogram(_k: &Histogram, x: In<U8>, counts: InOut<U32>, a: Args<Len>) {
@@ -24,8 +25,9 @@ fn histogram(_k: &Histogram, x: In<U8>, counts: InOut<U32>, a: Args<Len>) {
 }
 
 /// Operations of a simdgroup.
+#[derive(Name)]
 pub struct Lanes;
-spec!(Lanes, None_, 64, |_| "lanes".into());
+spec!(Lanes, None_, 64);
 
 #[kernel]
 fn lanes(_k: &Lanes, x: In<F32>, n: In<I32>, u: In<U32>, y: Out<F32>, m: Out<I32>, w: Out<U32>) {
@@ -55,8 +57,9 @@ fn lanes(_k: &Lanes, x: In<F32>, n: In<I32>, u: In<U32>, y: Out<F32>, m: Out<I32
 }
 
 /// Barriers.
+#[derive(Name)]
 pub struct Barriers;
-spec!(Barriers, None_, 64, |_| "barriers".into());
+spec!(Barriers, None_, 64);
 
 #[kernel]
 fn barriers(_k: &Barriers, y: InOut<F32>) {

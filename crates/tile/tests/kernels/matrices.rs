@@ -3,13 +3,12 @@
 use super::*;
 
 /// c = a * b of 16 rows, 32 columns, with tiles.
+#[derive(Name)]
 pub struct Matmul {
     pub elem: Elem,
     pub transposed: bool,
 }
-spec!(Matmul, Len, 64, |k| {
-    format!("matmul_{:?}{}", k.elem, if k.transposed { "_t" } else { "" }).to_lowercase()
-});
+spec!(Matmul, Len, 64);
 
 #[kernel]
 fn matmul(
@@ -54,6 +53,7 @@ fn matmul(
 }
 
 /// y = x / rms(x) * weight
+#[derive(Name)]
 pub struct RmsNorm {
     pub elem: Elem,
 }
@@ -64,7 +64,7 @@ pub struct RmsNormArgs {
     pub width: u32,
     pub epsilon: f32,
 }
-spec!(RmsNorm, RmsNormArgs, 128, |k| format!("rms_norm_{:?}", k.elem).to_lowercase());
+spec!(RmsNorm, RmsNormArgs, 128);
 
 #[kernel]
 fn rms_norm(
@@ -100,6 +100,7 @@ fn rms_norm(
 }
 
 /// y = W x, of 4-bit weights in groups of 32 with scale and bias.
+#[derive(Name)]
 pub struct Matvec {
     pub rows: u32,
 }
@@ -110,7 +111,7 @@ pub struct MatvecArgs {
     pub columns: u32,
     pub rows: u32,
 }
-spec!(Matvec, MatvecArgs, 64, |k| format!("matvec_b4_g32_r{}", k.rows));
+spec!(Matvec, MatvecArgs, 64);
 
 #[kernel]
 fn matvec(

@@ -3,8 +3,8 @@
 use super::*;
 
 macro_rules! widths {
-    ($spec:ident, $function:ident, $name:expr, $elem:ident) => {
-        spec!($spec, None_, 32, $name);
+    ($spec:ident, $function:ident, $elem:ident) => {
+        spec!($spec, None_, 32);
 
         #[kernel]
         fn $function(k: &$spec, #[of(k.elem())] x: In<$elem>, #[of(k.elem())] y: InOut<$elem>) {
@@ -31,6 +31,7 @@ macro_rules! widths {
 }
 
 /// Of floats.
+#[derive(Name)]
 pub struct FloatWidths {
     pub elem: Elem,
 }
@@ -40,9 +41,10 @@ impl FloatWidths {
         self.elem
     }
 }
-widths!(FloatWidths, float_widths, |k| format!("widths_{:?}", k.elem).to_lowercase(), AnyFloat);
+widths!(FloatWidths, float_widths, AnyFloat);
 
 /// Of unsigned numbers.
+#[derive(Name)]
 pub struct WordWidths {
     pub elem: Elem,
 }
@@ -52,9 +54,10 @@ impl WordWidths {
         self.elem
     }
 }
-widths!(WordWidths, word_widths, |k| format!("widths_{:?}", k.elem).to_lowercase(), AnyWord);
+widths!(WordWidths, word_widths, AnyWord);
 
 /// Of signed bytes.
+#[derive(Name)]
 pub struct ByteWidths;
 
 impl ByteWidths {
@@ -62,9 +65,10 @@ impl ByteWidths {
         Elem::I8
     }
 }
-widths!(ByteWidths, byte_widths, |_| "widths_i8".into(), I8);
+widths!(ByteWidths, byte_widths, I8);
 
 /// Of signed numbers.
+#[derive(Name)]
 pub struct IntWidths;
 
 impl IntWidths {
@@ -72,13 +76,14 @@ impl IntWidths {
         Elem::I32
     }
 }
-widths!(IntWidths, int_widths, |_| "widths_i32".into(), I32);
+widths!(IntWidths, int_widths, I32);
 
 /// A buffer that some specialisations lack.
+#[derive(Name)]
 pub struct Optional {
     pub bias: bool,
 }
-spec!(Optional, Len, 32, |k| format!("optional_{}", if k.bias { "bias" } else { "plain" }));
+spec!(Optional, Len, 32);
 
 #[kernel]
 fn optional(

@@ -20,13 +20,9 @@ pub use staged::*;
 
 /// A specialisation without preconditions.
 macro_rules! spec {
-    ($name:ident, $args:ty, $threads:expr, $text:expr) => {
+    ($name:ident, $args:ty, $threads:expr) => {
         impl Spec for $name {
             type Args = $args;
-            fn name(&self) -> String {
-                let name: fn(&Self) -> String = $text;
-                name(self)
-            }
             fn threads(&self) -> u32 {
                 $threads
             }

@@ -7,12 +7,12 @@ kernel void barriers(
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
     alignas(16) threadgroup float stage[64];
-    const uint i = thread_index;  // lanes.rs:64
-    stage[i] = y[i];  // lanes.rs:65
-    threadgroup_barrier(mem_flags::mem_threadgroup);  // lanes.rs:66
-    y[i] = stage[i ^ 63u];  // lanes.rs:67
-    threadgroup_barrier(mem_flags::mem_threadgroup | mem_flags::mem_device);  // lanes.rs:68
-    stage[i] = y[i ^ 1u];  // lanes.rs:69
-    simdgroup_barrier(mem_flags::mem_threadgroup);  // lanes.rs:70
-    y[i] = stage[i ^ 2u];  // lanes.rs:71
+    const uint i = thread_index;  // lanes.rs:67
+    stage[i] = y[i];  // lanes.rs:68
+    threadgroup_barrier(mem_flags::mem_threadgroup);  // lanes.rs:69
+    y[i] = stage[i ^ 63u];  // lanes.rs:70
+    threadgroup_barrier(mem_flags::mem_threadgroup | mem_flags::mem_device);  // lanes.rs:71
+    stage[i] = y[i ^ 1u];  // lanes.rs:72
+    simdgroup_barrier(mem_flags::mem_threadgroup);  // lanes.rs:73
+    y[i] = stage[i ^ 2u];  // lanes.rs:74
 }

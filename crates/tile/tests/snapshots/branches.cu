@@ -8,31 +8,31 @@ extern "C" __global__ void __launch_bounds__(32) branches(
     branches_args args)
 {
     const uint thread_index = threadIdx.x;
-    const uint i = thread_index;  // flow.rs:31
-    float acc = 0.0f;  // flow.rs:32
-    for (uint k = i; k < args.len; k += 32u) {  // flow.rs:33
-        const float v = x[k];  // flow.rs:34
-        if (1.0f < v) {  // flow.rs:35
-            acc += v;  // flow.rs:36
-        } else if (v < -1.0f) {  // flow.rs:37
-            acc -= v * 2.0f;  // flow.rs:38
+    const uint i = thread_index;  // flow.rs:33
+    float acc = 0.0f;  // flow.rs:34
+    for (uint k = i; k < args.len; k += 32u) {  // flow.rs:35
+        const float v = x[k];  // flow.rs:36
+        if (1.0f < v) {  // flow.rs:37
+            acc += v;  // flow.rs:38
+        } else if (v < -1.0f) {  // flow.rs:39
+            acc -= v * 2.0f;  // flow.rs:40
         } else {
-            acc = v;  // flow.rs:40
+            acc = v;  // flow.rs:42
         }
     }
-    for (uint k_1 = i; k_1 < args.len; k_1 += i + 64u) {  // flow.rs:43
-        for (uint j = 0u; j < k_1; j += 1u) {  // flow.rs:44
-            acc *= x[j + k_1];  // flow.rs:45
+    for (uint k_1 = i; k_1 < args.len; k_1 += i + 64u) {  // flow.rs:45
+        for (uint j = 0u; j < k_1; j += 1u) {  // flow.rs:46
+            acc *= x[j + k_1];  // flow.rs:47
         }
     }
-    if (i == 0u) {  // flow.rs:48
+    if (i == 0u) {  // flow.rs:50
     } else {
-        acc += 1.0f;  // flow.rs:50
+        acc += 1.0f;  // flow.rs:52
     }
-    float parts = 0.0f;  // flow.rs:52
+    float parts = 0.0f;  // flow.rs:54
     float parts_1 = 1.0f;
-    parts += acc;  // flow.rs:54
+    parts += acc;  // flow.rs:56
     parts_1 += acc;
-    parts -= parts_1;  // flow.rs:56
-    y[i] = parts + parts_1;  // flow.rs:59
+    parts -= parts_1;  // flow.rs:58
+    y[i] = parts + parts_1;  // flow.rs:61
 }

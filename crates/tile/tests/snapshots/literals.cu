@@ -3,7 +3,7 @@ extern "C" __global__ void __launch_bounds__(32) literals(
     int* n,
     uint* u)
 {
-    y[0u] = 0.0f;  // arithmetic.rs:87
+    y[0u] = 0.0f;  // arithmetic.rs:90
     y[1u] = -0.0f;
     y[2u] = 1.0f;
     y[3u] = -1.0f;
@@ -19,13 +19,13 @@ extern "C" __global__ void __launch_bounds__(32) literals(
     y[13u] = __uint_as_float(0xff800000u);
     y[14u] = __uint_as_float(0x7fc00000u);
     y[15u] = __uint_as_float(0x0000000au);
-    n[0u] = 0;  // arithmetic.rs:90
+    n[0u] = 0;  // arithmetic.rs:93
     n[1u] = 1;
     n[2u] = -1;
     n[3u] = 2147483647;
     n[4u] = int(0x80000000u);
     n[5u] = -2147483647;
-    u[0u] = 0u;  // arithmetic.rs:93
+    u[0u] = 0u;  // arithmetic.rs:96
     u[1u] = 1u;
     u[2u] = 4096u;
     u[3u] = 99999u;

@@ -8,7 +8,7 @@ kernel void literals(
     uint lane_index [[thread_index_in_simdgroup]],
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
-    y[0u] = 0.0f;  // arithmetic.rs:87
+    y[0u] = 0.0f;  // arithmetic.rs:90
     y[1u] = -0.0f;
     y[2u] = 1.0f;
     y[3u] = -1.0f;
@@ -24,13 +24,13 @@ kernel void literals(
     y[13u] = as_type<float>(0xff800000u);
     y[14u] = as_type<float>(0x7fc00000u);
     y[15u] = as_type<float>(0x0000000au);
-    n[0u] = 0;  // arithmetic.rs:90
+    n[0u] = 0;  // arithmetic.rs:93
     n[1u] = 1;
     n[2u] = -1;
     n[3u] = 2147483647;
     n[4u] = int(0x80000000u);
     n[5u] = -2147483647;
-    u[0u] = 0u;  // arithmetic.rs:93
+    u[0u] = 0u;  // arithmetic.rs:96
     u[1u] = 1u;
     u[2u] = 4096u;
     u[3u] = 99999u;

@@ -16,27 +16,27 @@ kernel void matmul_f16(
     alignas(16) threadgroup half left[384];
     alignas(16) threadgroup half right[640];
     alignas(16) threadgroup float result[640];
-    const uint side = simdgroup_index * 16u;  // matrices.rs:26
-    tile_f32 sum;  // matrices.rs:27
+    const uint side = simdgroup_index * 16u;  // matrices.rs:25
+    tile_f32 sum;  // matrices.rs:26
     tile_fill(sum, 0.0f);
-    for (uint step_1 = 0u; step_1 < args.len; step_1 += 16u) {  // matrices.rs:28
-        for (uint i = thread_index; i < 256u; i += 64u) {  // matrices.rs:29
-            left[i / 16u * 24u + i % 16u] = half(float(a[i / 16u * args.len + step_1 + i % 16u]));  // matrices.rs:30
+    for (uint step_1 = 0u; step_1 < args.len; step_1 += 16u) {  // matrices.rs:27
+        for (uint i = thread_index; i < 256u; i += 64u) {  // matrices.rs:28
+            left[i / 16u * 24u + i % 16u] = half(float(a[i / 16u * args.len + step_1 + i % 16u]));  // matrices.rs:29
         }
-        for (uint i_1 = thread_index; i_1 < 512u; i_1 += 64u) {  // matrices.rs:32
-            right[i_1 / 32u * 40u + i_1 % 32u] = half(float(b[(step_1 + i_1 / 32u) * 32u + i_1 % 32u]));  // matrices.rs:36
+        for (uint i_1 = thread_index; i_1 < 512u; i_1 += 64u) {  // matrices.rs:31
+            right[i_1 / 32u * 40u + i_1 % 32u] = half(float(b[(step_1 + i_1 / 32u) * 32u + i_1 % 32u]));  // matrices.rs:35
         }
-        threadgroup_barrier(mem_flags::mem_threadgroup);  // matrices.rs:39
-        tile_f16 left_1;  // matrices.rs:40
+        threadgroup_barrier(mem_flags::mem_threadgroup);  // matrices.rs:38
+        tile_f16 left_1;  // matrices.rs:39
         tile_load(left_1, left, 24u);
-        tile_f16 right_1;  // matrices.rs:44
+        tile_f16 right_1;  // matrices.rs:43
         tile_load(right_1, right + side, 40u);
-        tile_multiply(sum, left_1, right_1);  // matrices.rs:46
-        threadgroup_barrier(mem_flags::mem_threadgroup);  // matrices.rs:47
+        tile_multiply(sum, left_1, right_1);  // matrices.rs:45
+        threadgroup_barrier(mem_flags::mem_threadgroup);  // matrices.rs:46
     }
-    tile_store(sum, result + side, 40u);  // matrices.rs:49
-    threadgroup_barrier(mem_flags::mem_threadgroup);  // matrices.rs:50
-    for (uint i_2 = thread_index; i_2 < 512u; i_2 += 64u) {  // matrices.rs:51
-        c[i_2] = result[i_2 / 32u * 40u + i_2 % 32u];  // matrices.rs:52
+    tile_store(sum, result + side, 40u);  // matrices.rs:48
+    threadgroup_barrier(mem_flags::mem_threadgroup);  // matrices.rs:49
+    for (uint i_2 = thread_index; i_2 < 512u; i_2 += 64u) {  // matrices.rs:50
+        c[i_2] = result[i_2 / 32u * 40u + i_2 % 32u];  // matrices.rs:51
     }
 }

@@ -9,8 +9,8 @@ extern "C" __global__ void __launch_bounds__(32) optional_bias(
     optional_bias_args args)
 {
     const uint thread_index = threadIdx.x;
-    const uint i = thread_index;  // memory.rs:91
-    float value = x[i];  // memory.rs:92
-    value += float_of_half(bias[i % args.len]);  // memory.rs:94
-    y[i] = value;  // memory.rs:96
+    const uint i = thread_index;  // memory.rs:96
+    float value = x[i];  // memory.rs:97
+    value += float_of_half(bias[i % args.len]);  // memory.rs:99
+    y[i] = value;  // memory.rs:101
 }

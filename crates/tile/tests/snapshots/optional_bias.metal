@@ -13,8 +13,8 @@ kernel void optional_bias(
     uint lane_index [[thread_index_in_simdgroup]],
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
-    const uint i = thread_index;  // memory.rs:91
-    float value = x[i];  // memory.rs:92
-    value += float(bias[i % args.len]);  // memory.rs:94
-    y[i] = value;  // memory.rs:96
+    const uint i = thread_index;  // memory.rs:96
+    float value = x[i];  // memory.rs:97
+    value += float(bias[i % args.len]);  // memory.rs:99
+    y[i] = value;  // memory.rs:101
 }

@@ -14,44 +14,44 @@ kernel void order(
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
     alignas(16) threadgroup float stage[32];
-    const uint i = thread_index;  // flow.rs:69
-    uint n = args.len;  // flow.rs:70
-    float acc = 0.0f;  // flow.rs:71
-    const uint t = n;  // flow.rs:73
-    n += 1u;  // flow.rs:74
-    z[t * 2u] = acc;  // flow.rs:75
-    acc += 1.0f;  // flow.rs:78
-    z[n * 3u] = acc;  // flow.rs:79
-    const float t_1 = y[i];  // flow.rs:81
-    z[i] = 0.0f;  // flow.rs:82
-    z[i + 1u] = t_1 + x[i];  // flow.rs:83
-    stage[i] = acc;  // flow.rs:84
-    threadgroup_barrier(mem_flags::mem_threadgroup);  // flow.rs:85
-    z[i] = acc;  // flow.rs:87
-    z[i] = stage[i];  // flow.rs:88
-    const float t_2 = stage[i + 1u];  // flow.rs:89
-    threadgroup_barrier(mem_flags::mem_threadgroup);  // flow.rs:90
-    stage[i] = t_2;  // flow.rs:91
-    const uint t_3 = n;  // flow.rs:93
+    const uint i = thread_index;  // flow.rs:72
+    uint n = args.len;  // flow.rs:73
+    float acc = 0.0f;  // flow.rs:74
+    const uint t = n;  // flow.rs:76
+    n += 1u;  // flow.rs:77
+    z[t * 2u] = acc;  // flow.rs:78
+    acc += 1.0f;  // flow.rs:81
+    z[n * 3u] = acc;  // flow.rs:82
+    const float t_1 = y[i];  // flow.rs:84
+    z[i] = 0.0f;  // flow.rs:85
+    z[i + 1u] = t_1 + x[i];  // flow.rs:86
+    stage[i] = acc;  // flow.rs:87
+    threadgroup_barrier(mem_flags::mem_threadgroup);  // flow.rs:88
+    z[i] = acc;  // flow.rs:90
+    z[i] = stage[i];  // flow.rs:91
+    const float t_2 = stage[i + 1u];  // flow.rs:92
+    threadgroup_barrier(mem_flags::mem_threadgroup);  // flow.rs:93
+    stage[i] = t_2;  // flow.rs:94
+    const uint t_3 = n;  // flow.rs:96
     for (uint k = 0u; k < t_3; k += 1u) {
-        n += k;  // flow.rs:94
+        n += k;  // flow.rs:97
     }
-    const uint bound = saturating_uint(x[0u]);  // flow.rs:96
-    for (uint k_1 = i; k_1 < bound + n; k_1 += 1u) {  // flow.rs:97
-        acc += float(k_1);  // flow.rs:98
+    const uint bound = saturating_uint(x[0u]);  // flow.rs:99
+    for (uint k_1 = i; k_1 < bound + n; k_1 += 1u) {  // flow.rs:100
+        acc += float(k_1);  // flow.rs:101
     }
-    const float t_4 = x[3u];  // flow.rs:100
+    const float t_4 = x[3u];  // flow.rs:103
     for (uint k_2 = 0u; k_2 < saturating_uint(t_4); k_2 += 1u) {
-        acc += float(k_2);  // flow.rs:101
+        acc += float(k_2);  // flow.rs:104
     }
-    const float t_5 = acc * 2.0f;  // flow.rs:104
+    const float t_5 = acc * 2.0f;  // flow.rs:107
     const float t_6 = acc * 4.0f;
-    if (i < n) {  // flow.rs:105
-        z[i] = t_5;  // flow.rs:106
+    if (i < n) {  // flow.rs:108
+        z[i] = t_5;  // flow.rs:109
     }
-    z[i] = t_6 * t_6;  // flow.rs:108
-    float long_1 = 0.0f;  // flow.rs:111
-    const float t_7 = x[i] + x[i + 1u] + x[i + 2u] + x[i + 3u] + x[i + 4u] + x[i + 5u] + x[i + 6u] + x[i + 7u] + x[i + 8u] + x[i + 9u];  // flow.rs:112
+    z[i] = t_6 * t_6;  // flow.rs:111
+    float long_1 = 0.0f;  // flow.rs:114
+    const float t_7 = x[i] + x[i + 1u] + x[i + 2u] + x[i + 3u] + x[i + 4u] + x[i + 5u] + x[i + 6u] + x[i + 7u] + x[i + 8u] + x[i + 9u];  // flow.rs:115
     long_1 += t_7;
-    z[i] = long_1;  // flow.rs:122
+    z[i] = long_1;  // flow.rs:125
 }

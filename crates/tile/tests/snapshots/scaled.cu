@@ -11,8 +11,8 @@ extern "C" __global__ void __launch_bounds__(64) scaled(
 {
     const uint3 group_index = blockIdx;
     const uint thread_index = threadIdx.x;
-    const uint i = group_index.x * 64u + thread_index;  // flow.rs:19
-    if (i < args.len) {  // flow.rs:20
-        y[i] = x[i] * args.factor + float(args.shift);  // flow.rs:21
+    const uint i = group_index.x * 64u + thread_index;  // flow.rs:20
+    if (i < args.len) {  // flow.rs:21
+        y[i] = x[i] * args.factor + float(args.shift);  // flow.rs:22
     }
 }

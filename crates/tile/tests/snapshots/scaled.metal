@@ -14,8 +14,8 @@ kernel void scaled(
     uint lane_index [[thread_index_in_simdgroup]],
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
-    const uint i = group_index.x * 64u + thread_index;  // flow.rs:19
-    if (i < args.len) {  // flow.rs:20
-        y[i] = x[i] * args.factor + float(args.shift);  // flow.rs:21
+    const uint i = group_index.x * 64u + thread_index;  // flow.rs:20
+    if (i < args.len) {  // flow.rs:21
+        y[i] = x[i] * args.factor + float(args.shift);  // flow.rs:22
     }
 }

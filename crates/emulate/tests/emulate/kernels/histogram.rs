@@ -4,6 +4,7 @@ use tessera_tile::prelude::*;
 
 use super::case::{Case, Draw, Expected, bytes_u32};
 
+#[derive(Name)]
 struct Histogram;
 
 #[derive(Clone, Copy, tessera_tile::Args)]
@@ -18,9 +19,6 @@ const SPAN: u32 = 300;
 
 impl Spec for Histogram {
     type Args = HistogramArgs;
-    fn name(&self) -> String {
-        "histogram".into()
-    }
     fn threads(&self) -> u32 {
         96
     }

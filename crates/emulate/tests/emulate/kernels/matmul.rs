@@ -4,6 +4,7 @@ use tessera_tile::{ir::Elem, prelude::*};
 
 use super::case::{Case, Draw, Expected, bytes_f16};
 
+#[derive(Name)]
 struct Matmul;
 
 #[derive(Clone, Copy, tessera_tile::Args)]
@@ -24,9 +25,6 @@ const OUT_STRIDE: u32 = 40;
 
 impl Spec for Matmul {
     type Args = MatmulArgs;
-    fn name(&self) -> String {
-        "matmul".into()
-    }
     fn threads(&self) -> u32 {
         128
     }

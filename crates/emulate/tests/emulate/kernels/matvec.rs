@@ -4,6 +4,7 @@ use tessera_tile::{ir::Elem, prelude::*};
 
 use super::case::{Case, Draw, Expected, bytes_f16, bytes_f32, bytes_u32};
 
+#[derive(Name)]
 struct Matvec {
     group: u32,
 }
@@ -16,9 +17,6 @@ struct MatvecArgs {
 
 impl Spec for Matvec {
     type Args = MatvecArgs;
-    fn name(&self) -> String {
-        format!("matvec_b4_g{}", self.group)
-    }
     fn threads(&self) -> u32 {
         64
     }

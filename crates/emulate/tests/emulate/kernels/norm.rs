@@ -4,33 +4,31 @@ use tessera_tile::{ir::Elem, prelude::*};
 
 use super::case::{Case, Draw, Expected, bytes_f16, bytes_f32};
 
-struct Norm;
+#[derive(Name)]
+struct RmsNorm;
 
 #[derive(Clone, Copy, tessera_tile::Args)]
-struct NormArgs {
+struct RmsNormArgs {
     rows: u32,
     dim: u32,
     eps: f32,
 }
 
-impl Spec for Norm {
-    type Args = NormArgs;
-    fn name(&self) -> String {
-        "rms_norm".into()
-    }
+impl Spec for RmsNorm {
+    type Args = RmsNormArgs;
     fn threads(&self) -> u32 {
         128
     }
-    fn grid(&self, a: &NormArgs) -> [u32; 3] {
+    fn grid(&self, a: &RmsNormArgs) -> [u32; 3] {
         [a.rows, 1, 1]
     }
-    fn check(&self, _: &NormArgs) -> Result<(), String> {
+    fn check(&self, _: &RmsNormArgs) -> Result<(), String> {
         Ok(())
     }
 }
 
 #[kernel]
-fn rms_norm(_k: &Norm, x: In<F16>, weight: In<F32>, y: Out<F16>, a: Args<NormArgs>) {
+fn rms_norm(_k: &RmsNorm, x: In<F16>, weight: In<F32>, y: Out<F16>, a: Args<RmsNormArgs>) {
     let part = shared::<F32>("part", simdgroups());
     let total = shared::<F32>("total", 1);
     let row = group(0) * a.dim;
@@ -68,6 +66,6 @@ pub fn norm(rows: usize, dim: usize) -> Case {
         y.extend(row.iter().zip(&weight).map(|(&v, &w)| f64::from(v) * scale * f64::from(w)));
     }
     let buffers = vec![bytes_f16(&x), bytes_f32(&weight), vec![0x55; 2 * rows * dim]];
-    let args = NormArgs { rows: rows as u32, dim: dim as u32, eps };
-    Case::new(&Norm, args, buffers, vec![(2, Expected::Near(Elem::F16, y, 1e-3))])
+    let args = RmsNormArgs { rows: rows as u32, dim: dim as u32, eps };
+    Case::new(&RmsNorm, args, buffers, vec![(2, Expected::Near(Elem::F16, y, 1e-3))])
 }

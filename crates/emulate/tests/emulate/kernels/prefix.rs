@@ -4,6 +4,7 @@ use tessera_tile::prelude::*;
 
 use super::case::{Case, Draw, Expected, bytes_u32};
 
+#[derive(Name)]
 struct Prefix;
 
 #[derive(Clone, Copy, tessera_tile::Args)]
@@ -13,9 +14,6 @@ struct PrefixArgs {
 
 impl Spec for Prefix {
     type Args = PrefixArgs;
-    fn name(&self) -> String {
-        "prefix".into()
-    }
     fn threads(&self) -> u32 {
         256
     }

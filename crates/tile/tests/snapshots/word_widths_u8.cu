@@ -1,10 +1,10 @@
-extern "C" __global__ void __launch_bounds__(32) widths_u8(
+extern "C" __global__ void __launch_bounds__(32) word_widths_u8(
     const uchar* __restrict__ x,
     uchar* y)
 {
     const uint thread_index = threadIdx.x;
     __shared__ __align__(32) uchar stage[256];
-    const uint i = thread_index;  // memory.rs:55
+    const uint i = thread_index;  // memory.rs:57
     y[i] = uchar(uint(x[i]));
     const uint2 x_v = widen_u8x2(*(const ushort*)(x + i * 2u));
     *(ushort*)(y + i * 2u) = narrow_u8x2(x_v.y, x_v.x);

@@ -1,5 +1,5 @@
 [[max_total_threads_per_threadgroup(32)]]
-kernel void widths_i8(
+kernel void byte_widths(
     device const char* x [[buffer(0)]],
     device char* y [[buffer(1)]],
     uint3 group_index [[threadgroup_position_in_grid]],
@@ -8,7 +8,7 @@ kernel void widths_i8(
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
     alignas(16) threadgroup char stage[256];
-    const uint i = thread_index;  // memory.rs:65
+    const uint i = thread_index;  // memory.rs:68
     y[i] = char(int(x[i]));
     const int2 x_v = int2(*(device const char2*)(x + i * 2u));
     *(device char2*)(y + i * 2u) = char2(int2(x_v.y, x_v.x));

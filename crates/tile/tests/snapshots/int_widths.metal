@@ -1,5 +1,5 @@
 [[max_total_threads_per_threadgroup(32)]]
-kernel void widths_i32(
+kernel void int_widths(
     device const int* x [[buffer(0)]],
     device int* y [[buffer(1)]],
     uint3 group_index [[threadgroup_position_in_grid]],
@@ -8,7 +8,7 @@ kernel void widths_i32(
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
     alignas(16) threadgroup int stage[256];
-    const uint i = thread_index;  // memory.rs:75
+    const uint i = thread_index;  // memory.rs:79
     y[i] = x[i];
     const int2 x_v = *(device const int2*)(x + i * 2u);
     *(device int2*)(y + i * 2u) = int2(x_v.y, x_v.x);

@@ -1,5 +1,5 @@
 [[max_total_threads_per_threadgroup(32)]]
-kernel void widths_f16(
+kernel void float_widths_f16(
     device const half* x [[buffer(0)]],
     device half* y [[buffer(1)]],
     uint3 group_index [[threadgroup_position_in_grid]],
@@ -8,7 +8,7 @@ kernel void widths_f16(
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
     alignas(16) threadgroup half stage[256];
-    const uint i = thread_index;  // memory.rs:43
+    const uint i = thread_index;  // memory.rs:44
     y[i] = half(float(x[i]));
     const float2 x_v = float2(*(device const half2*)(x + i * 2u));
     *(device half2*)(y + i * 2u) = half2(float2(x_v.y, x_v.x));

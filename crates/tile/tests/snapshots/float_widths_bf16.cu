@@ -1,10 +1,10 @@
-extern "C" __global__ void __launch_bounds__(32) widths_bf16(
+extern "C" __global__ void __launch_bounds__(32) float_widths_bf16(
     const ushort* __restrict__ x,
     ushort* y)
 {
     const uint thread_index = threadIdx.x;
     __shared__ __align__(32) ushort stage[256];
-    const uint i = thread_index;  // memory.rs:43
+    const uint i = thread_index;  // memory.rs:44
     y[i] = bfloat_of_float(float_of_bfloat(x[i]));
     const float2 x_v = widen_bf16x2(*(const uint*)(x + i * 2u));
     *(uint*)(y + i * 2u) = narrow_bf16x2(x_v.y, x_v.x);

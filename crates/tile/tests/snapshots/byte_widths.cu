@@ -1,10 +1,10 @@
-extern "C" __global__ void __launch_bounds__(32) widths_i8(
+extern "C" __global__ void __launch_bounds__(32) byte_widths(
     const schar* __restrict__ x,
     schar* y)
 {
     const uint thread_index = threadIdx.x;
     __shared__ __align__(32) schar stage[256];
-    const uint i = thread_index;  // memory.rs:65
+    const uint i = thread_index;  // memory.rs:68
     y[i] = schar(int(x[i]));
     const int2 x_v = widen_i8x2(*(const ushort*)(x + i * 2u));
     *(ushort*)(y + i * 2u) = narrow_i8x2(x_v.y, x_v.x);

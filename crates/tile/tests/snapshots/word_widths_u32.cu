@@ -1,10 +1,10 @@
-extern "C" __global__ void __launch_bounds__(32) widths_u32(
+extern "C" __global__ void __launch_bounds__(32) word_widths_u32(
     const uint* __restrict__ x,
     uint* y)
 {
     const uint thread_index = threadIdx.x;
     __shared__ __align__(32) uint stage[256];
-    const uint i = thread_index;  // memory.rs:55
+    const uint i = thread_index;  // memory.rs:57
     y[i] = x[i];
     const uint2 x_v = *(const uint2*)(x + i * 2u);
     *(uint2*)(y + i * 2u) = make_uint2(x_v.y, x_v.x);

@@ -1,10 +1,10 @@
-extern "C" __global__ void __launch_bounds__(32) widths_u16(
+extern "C" __global__ void __launch_bounds__(32) word_widths_u16(
     const ushort* __restrict__ x,
     ushort* y)
 {
     const uint thread_index = threadIdx.x;
     __shared__ __align__(32) ushort stage[256];
-    const uint i = thread_index;  // memory.rs:55
+    const uint i = thread_index;  // memory.rs:57
     y[i] = ushort(uint(x[i]));
     const uint2 x_v = widen_u16x2(*(const uint*)(x + i * 2u));
     *(uint*)(y + i * 2u) = narrow_u16x2(x_v.y, x_v.x);

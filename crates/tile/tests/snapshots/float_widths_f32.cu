@@ -1,10 +1,10 @@
-extern "C" __global__ void __launch_bounds__(32) widths_f32(
+extern "C" __global__ void __launch_bounds__(32) float_widths_f32(
     const float* __restrict__ x,
     float* y)
 {
     const uint thread_index = threadIdx.x;
     __shared__ __align__(32) float stage[256];
-    const uint i = thread_index;  // memory.rs:43
+    const uint i = thread_index;  // memory.rs:44
     y[i] = x[i];
     const float2 x_v = *(const float2*)(x + i * 2u);
     *(float2*)(y + i * 2u) = make_float2(x_v.y, x_v.x);

@@ -1,5 +1,5 @@
 [[max_total_threads_per_threadgroup(32)]]
-kernel void widths_u32(
+kernel void word_widths_u32(
     device const uint* x [[buffer(0)]],
     device uint* y [[buffer(1)]],
     uint3 group_index [[threadgroup_position_in_grid]],
@@ -8,7 +8,7 @@ kernel void widths_u32(
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
     alignas(16) threadgroup uint stage[256];
-    const uint i = thread_index;  // memory.rs:55
+    const uint i = thread_index;  // memory.rs:57
     y[i] = x[i];
     const uint2 x_v = *(device const uint2*)(x + i * 2u);
     *(device uint2*)(y + i * 2u) = uint2(x_v.y, x_v.x);

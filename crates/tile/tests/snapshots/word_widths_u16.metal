@@ -1,5 +1,5 @@
 [[max_total_threads_per_threadgroup(32)]]
-kernel void widths_u16(
+kernel void word_widths_u16(
     device const ushort* x [[buffer(0)]],
     device ushort* y [[buffer(1)]],
     uint3 group_index [[threadgroup_position_in_grid]],
@@ -8,7 +8,7 @@ kernel void widths_u16(
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
     alignas(16) threadgroup ushort stage[256];
-    const uint i = thread_index;  // memory.rs:55
+    const uint i = thread_index;  // memory.rs:57
     y[i] = ushort(uint(x[i]));
     const uint2 x_v = uint2(*(device const ushort2*)(x + i * 2u));
     *(device ushort2*)(y + i * 2u) = ushort2(uint2(x_v.y, x_v.x));

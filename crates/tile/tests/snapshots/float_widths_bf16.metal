@@ -1,5 +1,5 @@
 [[max_total_threads_per_threadgroup(32)]]
-kernel void widths_bf16(
+kernel void float_widths_bf16(
     device const ushort* x [[buffer(0)]],
     device ushort* y [[buffer(1)]],
     uint3 group_index [[threadgroup_position_in_grid]],
@@ -8,7 +8,7 @@ kernel void widths_bf16(
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
     alignas(16) threadgroup ushort stage[256];
-    const uint i = thread_index;  // memory.rs:43
+    const uint i = thread_index;  // memory.rs:44
     y[i] = bfloat_of_float(float_of_bfloat(x[i]));
     const float2 x_v = as_type<float2>(uint2(*(device const ushort2*)(x + i * 2u)) << 16);
     *(device ushort2*)(y + i * 2u) = ushort2(bfloat_of_float(x_v.y), bfloat_of_float(x_v.x));

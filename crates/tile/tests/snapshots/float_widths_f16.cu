@@ -1,10 +1,10 @@
-extern "C" __global__ void __launch_bounds__(32) widths_f16(
+extern "C" __global__ void __launch_bounds__(32) float_widths_f16(
     const half* __restrict__ x,
     half* y)
 {
     const uint thread_index = threadIdx.x;
     __shared__ __align__(32) half stage[256];
-    const uint i = thread_index;  // memory.rs:43
+    const uint i = thread_index;  // memory.rs:44
     y[i] = half_of_float(float_of_half(x[i]));
     const float2 x_v = widen_f16x2(*(const uint*)(x + i * 2u));
     *(uint*)(y + i * 2u) = narrow_f16x2(x_v.y, x_v.x);

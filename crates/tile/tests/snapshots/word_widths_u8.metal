@@ -1,5 +1,5 @@
 [[max_total_threads_per_threadgroup(32)]]
-kernel void widths_u8(
+kernel void word_widths_u8(
     device const uchar* x [[buffer(0)]],
     device uchar* y [[buffer(1)]],
     uint3 group_index [[threadgroup_position_in_grid]],
@@ -8,7 +8,7 @@ kernel void widths_u8(
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
     alignas(16) threadgroup uchar stage[256];
-    const uint i = thread_index;  // memory.rs:55
+    const uint i = thread_index;  // memory.rs:57
     y[i] = uchar(uint(x[i]));
     const uint2 x_v = uint2(*(device const uchar2*)(x + i * 2u));
     *(device uchar2*)(y + i * 2u) = uchar2(uint2(x_v.y, x_v.x));

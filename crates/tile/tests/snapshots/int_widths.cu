@@ -1,10 +1,10 @@
-extern "C" __global__ void __launch_bounds__(32) widths_i32(
+extern "C" __global__ void __launch_bounds__(32) int_widths(
     const int* __restrict__ x,
     int* y)
 {
     const uint thread_index = threadIdx.x;
     __shared__ __align__(32) int stage[256];
-    const uint i = thread_index;  // memory.rs:75
+    const uint i = thread_index;  // memory.rs:79
     y[i] = x[i];
     const int2 x_v = *(const int2*)(x + i * 2u);
     *(int2*)(y + i * 2u) = make_int2(x_v.y, x_v.x);

@@ -1,5 +1,5 @@
 [[max_total_threads_per_threadgroup(32)]]
-kernel void widths_f32(
+kernel void float_widths_f32(
     device const float* x [[buffer(0)]],
     device float* y [[buffer(1)]],
     uint3 group_index [[threadgroup_position_in_grid]],
@@ -8,7 +8,7 @@ kernel void widths_f32(
     uint simdgroup_index [[simdgroup_index_in_threadgroup]])
 {
     alignas(16) threadgroup float stage[256];
-    const uint i = thread_index;  // memory.rs:43
+    const uint i = thread_index;  // memory.rs:44
     y[i] = x[i];
     const float2 x_v = *(device const float2*)(x + i * 2u);
     *(device float2*)(y + i * 2u) = float2(x_v.y, x_v.x);

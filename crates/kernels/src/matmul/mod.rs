@@ -1,0 +1,180 @@
+//! Matrix times many vectors: the products of reading a prompt.
+//!
+//! Version 1: a threadgroup makes a block of vectors times a block of rows, by matrix tiles. Weights are taken apart into shared
+//! memory, once for the whole block; what comes next is loaded while others still multiply.
+//! Version 2: it ends as products of decoding do.
+
+mod load;
+mod multiply;
+mod write;
+
+use tessera_tile::prelude::*;
+
+use crate::{
+    codes::{Matrix, Planes, STEP, check_product},
+    end::{End, parts},
+    stage::{self, Scratch},
+    tune::{Tunable, pairs, variants},
+};
+use load::{Operands, Source};
+use multiply::Sums;
+use write::{Results, write};
+
+/// `y = x W^T + bias`, and what [`End`] makes of it; as [`Matvec`](crate::matvec::Matvec), but without a norm.
+///
+/// `x` is `[vectors, cols]`, `W` `[rows, cols]`, `bias` `[rows]`; results are `[vectors, rows of the part]`, those of a unit
+/// `[vectors, rows / 2]`. A residual is `[vectors, rows]` and may be the result. Elements are rounded to `stage`, sums are of
+/// f32; a vector's result depends on nothing but the vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
+pub struct Matmul {
+    /// Packing of `W`.
+    pub matrix: Matrix,
+    /// Vectors of a threadgroup, a multiple of `16 * down`.
+    pub vectors: u32,
+    /// Results of each vector for a threadgroup, a multiple of `16 * across`.
+    pub rows: u32,
+    /// Simdgroups that divide the vectors.
+    pub down: u32,
+    /// Simdgroups that divide the results.
+    pub across: u32,
+    /// Blocks of 32 columns at once.
+    pub steps: u32,
+    /// Type of operands of tiles: F32 or F16.
+    pub stage: Elem,
+    /// Whether `cols` is not a multiple of 32.
+    pub ragged: bool,
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// What becomes of the products.
+    pub end: End,
+}
+
+/// Scalars of [`Matmul`].
+#[derive(Debug, Clone, Copy, Default, tessera_tile::Args)]
+pub struct MatmulArgs {
+    /// Rows of `W`, all parts.
+    pub rows: u32,
+    /// Columns of `W`.
+    pub cols: u32,
+    /// Vectors.
+    pub vectors: u32,
+    /// Rows of the first part, if there are several.
+    pub first: u32,
+    /// Rows of the second part, if there are three.
+    pub second: u32,
+    /// Of a clipped unit: its steepness.
+    pub alpha: f32,
+    /// Of a clipped unit: largest magnitude.
+    pub limit: f32,
+}
+
+impl Matmul {
+    /// Columns at once.
+    fn columns(&self) -> u32 {
+        self.steps * STEP
+    }
+
+    /// Rows of `W` of a threadgroup.
+    fn all_rows(&self) -> u32 {
+        self.rows * self.end.halves()
+    }
+
+    /// Bytes of shared memory.
+    fn bytes(&self) -> u32 {
+        let operands = stage::bytes(self.stage, self.vectors + self.all_rows(), self.columns());
+        operands + Scratch::len(self.down * self.across) * 4
+    }
+
+    fn geometry(&self) -> Result<(), String> {
+        let &Self { vectors, rows, down, across, steps, .. } = self;
+        let divides = |simdgroups: u32, all: u32| {
+            simdgroups > 0 && all > 0 && all.is_multiple_of(simdgroups * TILE)
+        };
+        match () {
+            () if !divides(down, vectors) || !divides(across, rows) || steps == 0 => Err(format!(
+                "{down} x {across} simdgroups for {vectors} vectors and {rows} rows, {steps} steps"
+            )),
+            () if self.threads() > tessera_tile::check::MAX_THREADS => {
+                Err(format!("{} threads", self.threads()))
+            }
+            () if self.bytes() as usize > tessera_tile::check::MAX_SHARED => {
+                Err(format!("{} bytes of shared memory: take fewer at once", self.bytes()))
+            }
+            () => stage::check(self.stage),
+        }
+    }
+}
+
+impl Spec for Matmul {
+    type Args = MatmulArgs;
+
+    fn threads(&self) -> u32 {
+        self.down * self.across * LANES
+    }
+
+    fn grid(&self, a: &MatmulArgs) -> [u32; 3] {
+        // neighbours share the block of weights
+        [a.vectors.div_ceil(self.vectors), (a.rows / self.end.halves()).div_ceil(self.rows), 1]
+    }
+
+    fn check(&self, a: &MatmulArgs) -> Result<(), String> {
+        self.geometry()?;
+        check_product(&[a.rows, a.vectors], a.cols, self.ragged)?;
+        self.end.check(a.rows, a.first, a.second)
+    }
+}
+
+/// Tiles of sums of a simdgroup, at least and at most, in a tuned kernel: fewer use operands too seldom, more have no
+/// registers.
+const SUMS: std::ops::RangeInclusive<u32> = 2..=8;
+
+impl Tunable for Matmul {
+    fn candidates(&self) -> Vec<Self> {
+        let own = *self;
+        let blocks = pairs(&[16, 32, 64], &[32, 64, 128]);
+        let of = move |(vectors, rows)| {
+            let divided = pairs(&[1, 2], &[1, 2, 4]);
+            divided.flat_map(move |(down, across)| {
+                [1, 2].map(|steps| Self { vectors, rows, down, across, steps, ..own })
+            })
+        };
+        let fits = |k: &Self| {
+            let tiles = k.vectors * k.all_rows() / (TILE * TILE);
+            k.geometry().is_ok() && SUMS.contains(&(tiles / (k.down * k.across)))
+        };
+        variants(own, blocks.flat_map(of).filter(fits))
+    }
+
+    fn same_bits(&self) -> bool {
+        true
+    }
+}
+
+#[kernel]
+fn matmul(
+    k: &Matmul,
+    x: In<F32>,
+    #[of(k.matrix)] w: Planes,
+    #[when(k.bias)] bias: Option<In<F32>>,
+    #[when(k.end == End::Residual)] residual: Option<In<F32>>,
+    y: Out<F32>,
+    #[when(k.end.parts() > 1)] second: Option<Out<F32>>,
+    #[when(k.end.parts() > 2)] third: Option<Out<F32>>,
+    a: Args<MatmulArgs>,
+) {
+    let first = (group(0) * k.vectors, group(1) * k.rows);
+    let source = Source { k, x, w: &w, first, a: &a };
+    let operands = Operands::new(k);
+    let scratch = Scratch::of(shared("scratch", Scratch::len(simdgroups())));
+    let sums = Sums::new(k);
+    let steps = source.steps();
+    for block in (val(0u32)..steps).step_by(k.steps) {
+        let loaded = source.load(block);
+        barrier();
+        operands.stage(&loaded);
+        barrier();
+        sums.multiply_add(k, &operands);
+    }
+    let parts = parts((y, second, third), a.rows / k.end.halves(), a.first, a.second);
+    write(k, &sums, first, &Results { parts, bias, residual, scratch, a: &a });
+}
