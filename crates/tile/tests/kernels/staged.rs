@@ -3,10 +3,11 @@
 use super::*;
 
 /// Sums over blocks of what the next thread staged, through a ring of `depth` slots.
+#[derive(Name)]
 pub struct Ring {
     pub depth: u32,
 }
-spec!(Ring, Len, 64, |k| format!("ring_d{}", k.depth));
+spec!(Ring, Len, 64);
 
 #[kernel]
 fn ring(k: &Ring, x: In<F16>, y: Out<F32>, a: Args<Len>) {
@@ -39,8 +40,9 @@ fn ring(k: &Ring, x: In<F16>, y: Out<F32>, a: Args<Len>) {
 }
 
 /// Copies of 4, 8 and 16 bytes, of several types.
+#[derive(Name)]
 pub struct Staged;
-spec!(Staged, None_, 32, |_| "staged".into());
+spec!(Staged, None_, 32);
 
 #[kernel]
 fn staged(_k: &Staged, x: In<F32>, b: In<U8>, h: In<BF16>, y: Out<F32>) {

@@ -12,11 +12,11 @@ kernel void staged(
     alignas(16) threadgroup float singles[128];
     alignas(16) threadgroup uchar bytes[512];
     alignas(16) threadgroup ushort halves[128];
-    const uint i = thread_index;  // staged.rs:50
-    stage_4(singles + i, x + i);  // staged.rs:51
-    stage_16(bytes + i * 16u, b + i * 16u);  // staged.rs:52
-    stage_8(halves + i * 4u, h + i * 4u, i < 20u);  // staged.rs:54
-    const float t = singles[i];  // staged.rs:58
-    y[i] = t + float(uint(bytes[i * 16u + 3u]));  // staged.rs:60
-    y[i + 32u] = float_of_bfloat(halves[i * 4u + 1u]);  // staged.rs:61
+    const uint i = thread_index;  // staged.rs:52
+    stage_4(singles + i, x + i);  // staged.rs:53
+    stage_16(bytes + i * 16u, b + i * 16u);  // staged.rs:54
+    stage_8(halves + i * 4u, h + i * 4u, i < 20u);  // staged.rs:56
+    const float t = singles[i];  // staged.rs:60
+    y[i] = t + float(uint(bytes[i * 16u + 3u]));  // staged.rs:62
+    y[i + 32u] = float_of_bfloat(halves[i * 4u + 1u]);  // staged.rs:63
 }

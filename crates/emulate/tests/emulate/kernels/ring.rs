@@ -5,6 +5,7 @@ use tessera_tile::prelude::*;
 use super::case::{Case, Draw, Expected, bytes_u32};
 
 /// The ring's kernel.
+#[derive(Name)]
 struct Ring {
     /// Slots.
     depth: u32,
@@ -19,9 +20,6 @@ struct RingArgs {
 
 impl Spec for Ring {
     type Args = RingArgs;
-    fn name(&self) -> String {
-        format!("ring_d{}_s{}", self.depth, self.slip)
-    }
     fn threads(&self) -> u32 {
         64
     }
