@@ -14,7 +14,20 @@ import argparse
 import re
 from pathlib import Path
 
-# What the files of each set serve. Files that are not here serve what we have no kernel for: see LEFT_OUT.
+# What the files of each set serve. Files that are not here serve what we have no kernel for.
+OURS = {
+    "shared": ["lib", "cache", "check", "codes", "end", "manifest", "pack", "sight", "stage", "tables", "tune", "unit"],
+    "products of few vectors": ["matvec"],
+    "products of many vectors, experts'": ["matmul", "experts"],
+    "attention": ["attend", "attend_join", "attend_tile"],
+    "norms": ["rms_norm", "layer_norm"],
+    "rotary embedding": ["rope"],
+    "element by element": ["pointwise"],
+    "rows of tables, caches": ["append", "embed", "select"],
+    "choice of experts, drawing": ["route", "sample"],
+    "convolution, state spaces": ["conv", "scan", "recurrence", "chunks"],
+    "delta rules": ["delta"],
+}
 METAL = {
     "shared": ["common.h", "dequantize.h"],
     "products of few vectors": ["mul_mv.metal"],
@@ -63,6 +76,9 @@ MLX = {
 }
 # By the names of what they define: packings that our kernels do not read (or read as others), caches of packed keys, backward passes.
 LEFT_OUT = re.compile(r"iq[123]|tq[12]_|\bq1_0|_q1_0|_back\b|l2_norm|group_norm|kernel_(?:leaky|hard|elu)|cpy_f|kernel_cpy|complex64", re.I)
+
+# Files of ours, and beginnings of definitions, that are the host's: geometry, conditions, tuning, the list of what is compiled.
+OURS_OF_HOST = ("check.rs", "manifest.rs", "tune.rs", "impl Spec for", "impl Tunable for")
 
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)
 
@@ -120,26 +136,23 @@ def count(path, cuda=False):
 
 
 def ours(folder):
-    """Lines of Rust, without the modules of tests."""
-    total = {}
+    """Lines of Rust for each file, without the modules of tests: all, and those of what runs on the host only."""
+    counts = {}
     for path in sorted(folder.rglob("*.rs")):
         text = path.read_text(encoding="utf-8").split("#[cfg(test)]\nmod tests")[0]
-        total[str(path.relative_to(folder))] = len(without_comments(text))
-    return total
+        lines = without_comments(text)
+        host = [item for item in items(lines) if path.name in OURS_OF_HOST or item[0].startswith(OURS_OF_HOST)]
+        counts[path.relative_to(folder)] = (len(lines), sum(map(len, host)))
+    return counts
 
 
-def table(name, folder, groups, cuda, files):
-    print(f"{name}:")
-    whole = 0
-    for what, names in groups.items():
-        counts = {file: count(folder / file, cuda) for file in names if (folder / file).is_file()}
-        missing = [file for file in names if file not in counts]
-        whole += sum(counts.values())
-        print(f"{sum(counts.values()):7} {what}" + (f" (not there: {', '.join(missing)})" if missing else ""))
-        if files:
-            for file, lines in counts.items():
-                print(f"        {lines:7} {file}")
-    print(f"{whole:7} in all")
+def theirs(folder, groups, cuda):
+    """Lines of each file of a set, and the files that it should have."""
+    paths = [(file, folder / file) for files in groups.values() for file in files]
+    missing = [file for file, path in paths if not path.is_file()]
+    if missing:
+        raise SystemExit(f"{folder} is another version's: it lacks {', '.join(missing)}")
+    return {file: count(path, cuda) for file, path in paths}
 
 
 def main():
@@ -150,15 +163,34 @@ def main():
     asked = options.parse_args()
     root = Path(__file__).resolve().parent.parent
     counts = ours(root / "crates/kernels/src")
-    print(f"ours, for both targets:\n{sum(counts.values()):7} in {len(counts)} files")
-    if asked.files:
-        for file, lines in counts.items():
-            print(f"        {lines:7} {file}")
+    modules = {}
+    for path, (lines, _) in counts.items():
+        module = path.parts[0].removesuffix(".rs")
+        modules[module] = modules.get(module, 0) + lines
+    assert sorted(modules) == sorted(sum(OURS.values(), [])), "a module serves nothing, or something twice"
+    sets = [("ours, both targets", OURS, modules)]
     if asked.llama:
-        table("llama.cpp, Metal", asked.llama / "ggml-metal/kernels", METAL, False, asked.files)
-        table("llama.cpp, CUDA", asked.llama / "ggml-cuda", CUDA, True, asked.files)
+        metal, cuda = asked.llama / "ggml-metal/kernels", asked.llama / "ggml-cuda"
+        sets.append(("llama.cpp, Metal", METAL, theirs(metal, METAL, False)))
+        sets.append(("llama.cpp, CUDA", CUDA, theirs(cuda, CUDA, True)))
     if asked.mlx:
-        table("mlx, Metal", asked.mlx, MLX, False, asked.files)
+        sets.append(("mlx, Metal", MLX, theirs(asked.mlx, MLX, False)))
+
+    def row(first, *rest):
+        print("| " + " | ".join([first, *map(str, rest)]) + " |")
+
+    row("", *(name for name, _, _ in sets))
+    row("---", *("--:" for _ in sets))
+    for what in OURS:
+        row(what, *(sum(lines[file] for file in groups.get(what, [])) for _, groups, lines in sets))
+    row("**in all**", *(sum(lines.values()) for _, _, lines in sets))
+    device = sum(lines - host for lines, host in counts.values())
+    print(f"\nours in {len(counts)} files; without what only the host runs {device}")
+    if asked.files:
+        for name, _, lines in sets:
+            print(f"\n{name}:")
+            for file, count_of_file in lines.items():
+                print(f"{count_of_file:7} {file}")
 
 
 if __name__ == "__main__":

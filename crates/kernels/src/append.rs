@@ -6,6 +6,7 @@ use tessera_tile::prelude::*;
 
 use crate::{
     cache::Cache,
+    check::ensure,
     tables::{NO_PAGE, PAGE},
 };
 
@@ -50,10 +51,8 @@ impl Spec for Append {
 
     fn check(&self, a: &AppendArgs) -> Result<(), String> {
         self.cache.check()?;
-        match a.rows.min(a.kv_heads) {
-            0 => Err("no keys".into()),
-            _ => Ok(()),
-        }
+        ensure!(a.rows.min(a.kv_heads) > 0, "no keys");
+        Ok(())
     }
 }
 

@@ -6,7 +6,8 @@ use tessera_tile::prelude::*;
 
 use crate::{
     attend::MASKED,
-    cache::MAX_HEAD_DIM,
+    cache::check_head,
+    check::ensure,
     sight::{Masks, Sight},
 };
 
@@ -14,7 +15,7 @@ use crate::{
 /// depends on nothing but the row. With `sinks`, `[heads]`, that score takes its share too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct AttendJoin {
-    /// Elements of a head, a multiple of 8 up to [`MAX_HEAD_DIM`].
+    /// Elements of a head, a multiple of 8 up to [`MAX_HEAD_DIM`](crate::cache::MAX_HEAD_DIM).
     pub head_dim: u32,
     /// Positions of a split.
     pub split: u32,
@@ -53,21 +54,12 @@ impl Spec for AttendJoin {
     }
 
     fn check(&self, a: &AttendJoinArgs) -> Result<(), String> {
-        let dim = self.head_dim;
-        match () {
-            () if dim == 0
-                || !dim.is_multiple_of(8)
-                || dim > MAX_HEAD_DIM
-                || dim > self.threads * 4 =>
-            {
-                Err(format!("heads of {dim} elements for {} threads", self.threads))
-            }
-            () if self.split == 0 => Err("splits of no positions".into()),
-            () if a.rows.min(a.heads).min(a.splits) == 0 => Err("no rows, heads or splits".into()),
-            () if self.sight.window && a.window == 0 => Err("a window of no positions".into()),
-            () if self.sight.tree && a.mask_words == 0 => Err("trees without masks".into()),
-            () => Ok(()),
-        }
+        let &Self { head_dim, threads, .. } = self;
+        check_head(head_dim)?;
+        ensure!(head_dim <= threads * 4, "heads of {head_dim} elements for {threads} threads");
+        ensure!(self.split > 0, "splits of no positions");
+        ensure!(a.rows.min(a.heads).min(a.splits) > 0, "no rows, heads or splits");
+        self.sight.check(a.window, a.mask_words)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tessera_tile::prelude::*;
 
-use crate::tables::PAGE;
+use crate::{check::ensure, tables::PAGE};
 
 /// How a layer's keys and values are kept, as a part of a kernel's specialisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
@@ -16,19 +16,21 @@ pub struct Cache {
 /// Elements of a key at most.
 pub const MAX_HEAD_DIM: u32 = 256;
 
+/// Whether kernels can do with keys of `dim` elements; if not, why.
+pub(crate) fn check_head(dim: u32) -> Result<(), String> {
+    let vectors = dim > 0 && dim.is_multiple_of(8) && dim <= MAX_HEAD_DIM;
+    ensure!(vectors, "heads of {dim} elements, not a multiple of 8 up to {MAX_HEAD_DIM}");
+    Ok(())
+}
+
 impl Cache {
     /// Whether kernels can do with it; if not, why.
     pub fn check(&self) -> Result<(), String> {
-        let (dim, elem) = (self.head_dim, self.elem);
-        if dim == 0 || !dim.is_multiple_of(8) || dim > MAX_HEAD_DIM {
-            return Err(format!(
-                "heads of {dim} elements, not a multiple of 8 up to {MAX_HEAD_DIM}"
-            ));
-        }
-        match elem {
-            Elem::F32 | Elem::F16 | Elem::BF16 => Ok(()),
-            _ => Err(format!("keys and values of {elem:?}, which is no float")),
-        }
+        let elem = self.elem;
+        check_head(self.head_dim)?;
+        let is_float = matches!(elem, Elem::F32 | Elem::F16 | Elem::BF16);
+        ensure!(is_float, "keys and values of {elem:?}, which is no float");
+        Ok(())
     }
 
     /// Elements of a vector of 16 bytes.

@@ -8,6 +8,7 @@ use tessera_graph::Activation;
 use tessera_tile::prelude::*;
 
 use crate::{
+    check::ensure,
     tables::{NO_SLOT, run, save},
     unit,
 };
@@ -57,16 +58,12 @@ impl Spec for Conv {
     }
 
     fn check(&self, a: &ConvArgs) -> Result<(), String> {
-        if !(2..=MAX_KERNEL).contains(&self.kernel) {
-            return Err(format!("a convolution of {}, not 2 to {MAX_KERNEL}", self.kernel));
-        }
-        if self.rows + 1 < self.kernel {
-            return Err(format!("{} rows at a time of a window of {}", self.rows, self.kernel));
-        }
-        match a.channels {
-            0 => Err("no channels".into()),
-            _ => Ok(()),
-        }
+        let &Self { kernel, rows, .. } = self;
+        let known = (2..=MAX_KERNEL).contains(&kernel);
+        ensure!(known, "a convolution of {kernel}, not 2 to {MAX_KERNEL}");
+        ensure!(rows + 1 >= kernel, "{rows} rows at a time of a window of {kernel}");
+        ensure!(a.channels > 0, "no channels");
+        Ok(())
     }
 }
 

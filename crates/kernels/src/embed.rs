@@ -4,7 +4,10 @@
 
 use tessera_tile::prelude::*;
 
-use crate::codes::{Matrix, Planes, STEP, check_columns};
+use crate::{
+    check,
+    codes::{Matrix, Planes, STEP},
+};
 
 /// `y[row] = scale * table[token of row]`, `[rows, cols]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
@@ -40,7 +43,7 @@ impl Spec for Embed {
     }
 
     fn check(&self, a: &EmbedArgs) -> Result<(), String> {
-        check_columns(a.cols, self.ragged)
+        check::columns(a.cols, self.ragged)
     }
 }
 

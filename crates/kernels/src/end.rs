@@ -2,7 +2,7 @@
 
 use tessera_tile::prelude::*;
 
-use crate::unit::Unit;
+use crate::{check::ensure, unit::Unit};
 
 /// What becomes of the products of a matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
@@ -44,15 +44,11 @@ impl End {
             2 => first,
             _ => first.saturating_add(second),
         };
-        match self.unit() {
-            _ if !(1..=3).contains(&self.parts()) || parts > rows => {
-                Err(format!("{} parts of {rows} rows", self.parts()))
-            }
-            Some(unit) if !unit.is_gated() || !rows.is_multiple_of(2) => {
-                Err(format!("a gate and what it lets through in {rows} rows"))
-            }
-            _ => Ok(()),
-        }
+        let there = (1..=3).contains(&self.parts()) && parts <= rows;
+        ensure!(there, "{} parts of {rows} rows", self.parts());
+        let halves = self.unit().is_none_or(|unit| unit.is_gated() && rows.is_multiple_of(2));
+        ensure!(halves, "a gate and what it lets through in {rows} rows");
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use tessera_tile::prelude::*;
 
-use crate::rms_norm::group_sum;
+use crate::{check::ensure, rms_norm::group_sum};
 
 /// `y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * weight + bias`; `x` and `y` are `[rows, width]`, `weight` and
 /// `bias` `[width]`.
@@ -37,10 +37,8 @@ impl Spec for LayerNorm {
     }
 
     fn check(&self, a: &LayerNormArgs) -> Result<(), String> {
-        match a.width {
-            0 => Err("a row of no elements".into()),
-            _ => Ok(()),
-        }
+        ensure!(a.width > 0, "a row of no elements");
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ pub mod attend;
 pub mod attend_join;
 pub mod attend_tile;
 pub mod cache;
+mod check;
 pub mod chunks;
 pub mod codes;
 pub mod conv;

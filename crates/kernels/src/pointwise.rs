@@ -4,7 +4,7 @@
 
 use tessera_tile::prelude::*;
 
-use crate::unit::Unit;
+use crate::{check::ensure, unit::Unit};
 
 /// What is done to elements `a` and `b`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
@@ -69,10 +69,8 @@ impl Spec for Pointwise {
     }
 
     fn check(&self, a: &PointwiseArgs) -> Result<(), String> {
-        match self.op == Op::Softcap && a.factor == 0.0 {
-            true => Err("a cap of 0".into()),
-            false => Ok(()),
-        }
+        ensure!(self.op != Op::Softcap || a.factor != 0.0, "a cap of 0");
+        Ok(())
     }
 }
 

@@ -11,14 +11,12 @@ use crate::{
 };
 
 /// Rows of a state that a thread keeps in registers at most, in a tuned kernel.
-pub(crate) const MOST_ROWS: u32 = 64;
+const MOST_ROWS: u32 = 64;
 
-/// Checks that groups share heads evenly.
-pub(crate) fn check_heads(heads: u32, groups: u32) -> Result<(), String> {
-    if groups == 0 || heads == 0 || !heads.is_multiple_of(groups) {
-        return Err(format!("{heads} heads in {groups} groups"));
-    }
-    Ok(())
+/// How many simdgroups may divide the `rows` rows of a state, in a tuned kernel.
+pub(crate) fn dividing(rows: u32) -> impl Iterator<Item = u32> {
+    let fits = move |s: &u32| rows.is_multiple_of(*s) && rows / s <= MOST_ROWS;
+    [1, 2, 4, 8].into_iter().filter(fits)
 }
 
 /// The group of a head: `h % groups` if they are interleaved, else `h / (heads / groups)`.

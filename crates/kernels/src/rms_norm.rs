@@ -4,7 +4,10 @@
 
 use tessera_tile::prelude::*;
 
-use crate::tune::{Tunable, variants};
+use crate::{
+    check::ensure,
+    tune::{Tunable, variants},
+};
 
 /// `y = x / sqrt(mean(x^2) + eps) * (weight + offset)`.
 ///
@@ -44,19 +47,15 @@ impl Spec for RmsNorm {
     }
 
     fn check(&self, a: &RmsNormArgs) -> Result<(), String> {
-        match a.width {
-            0 => Err("a head of no elements".into()),
-            _ => Ok(()),
-        }
+        ensure!(a.width > 0, "a head of no elements");
+        Ok(())
     }
 }
 
 impl Tunable for RmsNorm {
     fn candidates(&self) -> Vec<Self> {
-        variants(
-            *self,
-            [32, 64, 128, 256, 512].map(|threads| Self { threads, ..*self }).into_iter(),
-        )
+        let of = |threads| Self { threads, ..*self };
+        variants(*self, [32, 64, 128, 256, 512].into_iter().map(of))
     }
 
     fn same_bits(&self) -> bool {

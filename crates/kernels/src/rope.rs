@@ -4,6 +4,8 @@
 
 use tessera_tile::prelude::*;
 
+use crate::check::ensure;
+
 /// `[rows, 2 * pairs]`: cosines, then sines, of `position * frequency`, times a factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct RopeTable;
@@ -88,10 +90,8 @@ impl Spec for Rope {
     }
 
     fn check(&self, a: &RopeArgs) -> Result<(), String> {
-        match 2 * a.pairs <= a.head_dim {
-            true => Ok(()),
-            false => Err(format!("{} pairs in a head of {}", a.pairs, a.head_dim)),
-        }
+        ensure!(2 * a.pairs <= a.head_dim, "{} pairs in a head of {}", a.pairs, a.head_dim);
+        Ok(())
     }
 }
 

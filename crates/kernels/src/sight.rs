@@ -6,7 +6,7 @@
 
 use tessera_tile::{flow::Compare, prelude::*};
 
-use crate::tables::run;
+use crate::{check::ensure, tables::run};
 
 /// What decides it, as a part of a kernel's specialisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Name)]
@@ -55,6 +55,13 @@ pub struct Seen {
 }
 
 impl Sight {
+    /// Whether what a launch says of windows and masks is enough; if not, why.
+    pub(crate) fn check(&self, window: u32, mask_words: u32) -> Result<(), String> {
+        ensure!(!self.window || window > 0, "a window of no positions");
+        ensure!(!self.tree || mask_words > 0, "trees without masks");
+        Ok(())
+    }
+
     /// What row `row` of the step sees, whose own key is at position `last`.
     pub fn of(
         &self,

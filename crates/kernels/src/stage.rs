@@ -2,6 +2,8 @@
 
 use tessera_tile::prelude::*;
 
+use crate::check::ensure;
+
 /// Elements of a tile that a lane takes: half a row.
 pub const PART: u32 = 8;
 
@@ -18,10 +20,9 @@ pub struct Operand {
 
 /// Whether operands of tiles can be of a type; if not, why.
 pub fn check(elem: Elem) -> Result<(), String> {
-    match elem {
-        Elem::F32 | Elem::F16 => Ok(()),
-        _ => Err(format!("tiles of {elem:?}; they are of F32 or F16")),
-    }
+    let known = matches!(elem, Elem::F32 | Elem::F16);
+    ensure!(known, "tiles of {elem:?}; they are of F32 or F16");
+    Ok(())
 }
 
 /// Bytes of an [`Operand`].

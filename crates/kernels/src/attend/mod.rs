@@ -9,6 +9,7 @@ use tessera_tile::prelude::*;
 
 use crate::{
     cache::Cache,
+    check::ensure,
     sight::{Masks, Sight},
     tables::{NO_PAGE, PAGE},
     tune::{Tunable, pairs, variants},
@@ -90,17 +91,13 @@ impl Attend {
 
     fn geometry(&self) -> Result<(), String> {
         let Self { group, share, split, threads, .. } = *self;
-        let at_once = threads / self.lanes();
-        match () {
-            () if share == 0 || share > group => Err(format!("{share} of {group} heads at once")),
-            () if split == 0 || split % PAGE != 0 || split % at_once != 0 => {
-                Err(format!("splits of {split} positions, not a multiple of {PAGE} and {at_once}"))
-            }
-            () if self.slots() == 0 || split / PAGE > threads => {
-                Err(format!("{threads} threads for {} vectors", self.cache.vectors()))
-            }
-            () => Ok(()),
-        }
+        let (at_once, vectors) = (threads / self.lanes(), self.cache.vectors());
+        ensure!((1..=group).contains(&share), "{share} of {group} heads at once");
+        let whole = split > 0 && split.is_multiple_of(PAGE) && split.is_multiple_of(at_once);
+        ensure!(whole, "splits of {split} positions, not a multiple of {PAGE} and {at_once}");
+        let enough = self.slots() > 0 && split / PAGE <= threads;
+        ensure!(enough, "{threads} threads for {vectors} vectors");
+        Ok(())
     }
 }
 
@@ -118,14 +115,8 @@ impl Spec for Attend {
     fn check(&self, a: &AttendArgs) -> Result<(), String> {
         self.cache.check()?;
         self.geometry()?;
-        match () {
-            () if a.rows.min(a.kv_heads).min(a.splits) == 0 => {
-                Err("no rows, heads or splits".into())
-            }
-            () if self.sight.window && a.window == 0 => Err("a window of no positions".into()),
-            () if self.sight.tree && a.mask_words == 0 => Err("trees without masks".into()),
-            () => Ok(()),
-        }
+        ensure!(a.rows.min(a.kv_heads).min(a.splits) > 0, "no rows, heads or splits");
+        self.sight.check(a.window, a.mask_words)
     }
 }
 

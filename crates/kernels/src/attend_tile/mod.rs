@@ -12,6 +12,7 @@ use tessera_tile::prelude::*;
 
 use crate::{
     cache::Cache,
+    check::{self, ensure},
     sight::{Masks, Sight},
     stage,
     tables::{NO_PAGE, PAGE, run},
@@ -89,20 +90,13 @@ impl AttendTile {
 
     fn geometry(&self) -> Result<(), String> {
         let &Self { rows, bands, dims, group, .. } = self;
-        match () {
-            () if group == 0 => Err("no query heads".into()),
-            () if bands == 0 || rows == 0 || rows % (bands * TILE) != 0 || rows > bands * 64 => {
-                Err(format!("{rows} rows in {bands} bands"))
-            }
-            () if !rows.is_power_of_two() || !bands.is_power_of_two() || bands > 8 => {
-                Err(format!("{rows} rows or {bands} bands are no power of two"))
-            }
-            () if dims == 0 || dims % TILE != 0 => Err(format!("{dims} elements at once")),
-            () if self.bytes() as usize > tessera_tile::check::MAX_SHARED => {
-                Err(format!("{} bytes of shared memory: stage less at once", self.bytes()))
-            }
-            () => Ok(()),
-        }
+        ensure!(group > 0, "no query heads");
+        let powers = rows.is_power_of_two() && bands.is_power_of_two() && bands <= 8;
+        ensure!(powers, "{rows} rows or {bands} bands are no power of two");
+        let tiles = rows.is_multiple_of(bands * TILE) && rows <= bands * 64;
+        ensure!(tiles, "{rows} rows in {bands} bands");
+        ensure!(dims > 0 && dims.is_multiple_of(TILE), "{dims} elements at once");
+        check::fits(self.threads(), self.bytes())
     }
 }
 
@@ -121,12 +115,8 @@ impl Spec for AttendTile {
         self.cache.check()?;
         stage::check(self.stage)?;
         self.geometry()?;
-        match () {
-            () if a.blocks.min(a.kv_heads) == 0 => Err("no blocks or heads".into()),
-            () if self.sight.window && a.window == 0 => Err("a window of no positions".into()),
-            () if self.sight.tree && a.mask_words == 0 => Err("trees without masks".into()),
-            () => Ok(()),
-        }
+        ensure!(a.blocks.min(a.kv_heads) > 0, "no blocks or heads");
+        self.sight.check(a.window, a.mask_words)
     }
 }
 

@@ -9,10 +9,7 @@ use super::{
     block::{Operand, SIDE, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
     factor, factor_of,
 };
-use crate::{
-    recurrence::{self, rate},
-    unit::softplus,
-};
+use crate::{check, recurrence::rate, unit::softplus};
 
 /// `carried[n][p] = sum over t of exp(L[end] - L[t]) d[t] b[t][n] x[t][p]`, where `L` is the sum of the logarithms of the
 /// decays and `d` the steps, as [`Scan`](crate::scan::Scan) has them; and `factors`: the logarithm, 1, `d`.
@@ -58,11 +55,7 @@ impl Spec for ScanCarry {
     }
 
     fn check(&self, a: &ScanCarryArgs) -> Result<(), String> {
-        recurrence::check_heads(a.heads, a.groups)?;
-        match (a.state, a.head_dim) {
-            (0, _) | (_, 0) => Err("an empty state".into()),
-            _ => Ok(()),
-        }
+        check::states(a.heads, a.groups, a.state, a.head_dim)
     }
 }
 

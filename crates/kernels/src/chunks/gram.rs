@@ -8,6 +8,7 @@ use super::{
     CHUNK, NO_CHUNK,
     block::{Operand, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
 };
+use crate::check::ensure;
 
 /// `products[chunk][g][t][s] = a[t][g] . b[s][g]`.
 ///
@@ -45,10 +46,8 @@ impl Spec for Gram {
     }
 
     fn check(&self, a: &GramArgs) -> Result<(), String> {
-        match a.width {
-            0 => Err("groups of no elements".into()),
-            _ => Ok(()),
-        }
+        ensure!(a.width > 0, "groups of no elements");
+        Ok(())
     }
 }
 

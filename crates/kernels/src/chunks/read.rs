@@ -9,7 +9,7 @@ use super::{
     block::{Operand, SIDE, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
     factor, factor_of, log_since_start, pairs,
 };
-use crate::recurrence::{self, group_of};
+use crate::{check, recurrence::group_of};
 
 /// With the logarithms `l` and the factors `r` and `w` of a chunk's tokens, `L[t] = sum over i <= t of l[i]`:
 ///
@@ -62,11 +62,7 @@ impl Spec for ChunkRead {
     }
 
     fn check(&self, a: &ChunkReadArgs) -> Result<(), String> {
-        recurrence::check_heads(a.heads, a.groups)?;
-        match (a.state, a.head_dim) {
-            (0, _) | (_, 0) => Err("an empty state".into()),
-            _ => Ok(()),
-        }
+        check::states(a.heads, a.groups, a.state, a.head_dim)
     }
 }
 

@@ -8,7 +8,8 @@ use tessera_tile::prelude::*;
 
 use super::{CHUNK, NO_CHUNK, factor, factor_of, log_since_start, pairs};
 use crate::{
-    recurrence::{self, group_of, rate},
+    check,
+    recurrence::{group_of, rate},
     unit::{sigmoid, softplus},
 };
 
@@ -69,11 +70,7 @@ impl Spec for DeltaSolve {
     }
 
     fn check(&self, a: &DeltaSolveArgs) -> Result<(), String> {
-        recurrence::check_heads(a.heads, a.key_heads)?;
-        match (a.key_dim, a.value_dim) {
-            (0, _) | (_, 0) => Err("an empty state".into()),
-            _ => Ok(()),
-        }
+        check::states(a.heads, a.key_heads, a.key_dim, a.value_dim)
     }
 }
 

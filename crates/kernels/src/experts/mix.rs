@@ -4,6 +4,8 @@
 
 use tessera_tile::prelude::*;
 
+use crate::check::ensure;
+
 /// `y[row] = sum over routes of weight x[pair]`; `x` is `[pairs, width]`, `routes` `[rows, 2 k]`, `y` `[rows, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct ExpertMix {
@@ -34,10 +36,8 @@ impl Spec for ExpertMix {
     }
 
     fn check(&self, a: &ExpertMixArgs) -> Result<(), String> {
-        match (self.k, a.width) {
-            (0, _) | (_, 0) => Err("nothing to add up".into()),
-            _ => Ok(()),
-        }
+        ensure!(self.k.min(a.width) > 0, "nothing to add up");
+        Ok(())
     }
 }
 

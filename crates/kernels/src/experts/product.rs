@@ -7,7 +7,8 @@ use tessera_tile::prelude::*;
 
 use super::{columns, expert};
 use crate::{
-    codes::{Matrix, Planes, STEP, check_product},
+    check,
+    codes::{Matrix, Planes, STEP},
     tune::{Tunable, pairs, variants},
     unit::Unit,
 };
@@ -71,7 +72,7 @@ impl Spec for ExpertProduct {
     }
 
     fn check(&self, a: &ExpertProductArgs) -> Result<(), String> {
-        check_product(&[a.rows, a.items, a.experts], a.cols, self.ragged)
+        check::product(&[a.rows, a.items, a.experts], a.cols, self.ragged)
     }
 }
 

@@ -6,6 +6,7 @@
 use tessera_tile::prelude::*;
 
 use super::expert;
+use crate::{check::ensure, route::MAX_EXPERTS};
 
 /// `routes: [rows, 2 k] -> order: [pairs], tiles: [tiles, 4]`.
 ///
@@ -14,7 +15,7 @@ use super::expert;
 /// [`tiles`](Self::tiles).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Name)]
 pub struct ExpertSort {
-    /// Experts there are, at most [`MAX_EXPERTS`](crate::route::MAX_EXPERTS).
+    /// Experts there are, at most [`MAX_EXPERTS`].
     pub experts: u32,
     /// Routes of a row.
     pub k: u32,
@@ -53,12 +54,10 @@ impl Spec for ExpertSort {
 
     fn check(&self, a: &ExpertSortArgs) -> Result<(), String> {
         let &Self { experts, k, tile, .. } = self;
-        if experts == 0 || experts > crate::route::MAX_EXPERTS || k == 0 || tile == 0 {
-            return Err(format!("tiles of {tile} of {k} of {experts} experts"));
-        }
-        if a.pairs == 0 || !a.pairs.is_multiple_of(k) || a.tiles != self.tiles(a.pairs) {
-            return Err(format!("{} pairs of {k} a row in {} tiles", a.pairs, a.tiles));
-        }
+        let some = k > 0 && tile > 0 && (1..=MAX_EXPERTS).contains(&experts);
+        ensure!(some, "tiles of {tile} of {k} of {experts} experts");
+        let whole = a.pairs > 0 && a.pairs.is_multiple_of(k) && a.tiles == self.tiles(a.pairs);
+        ensure!(whole, "{} pairs of {k} a row in {} tiles", a.pairs, a.tiles);
         Ok(())
     }
 }

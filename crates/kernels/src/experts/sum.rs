@@ -7,7 +7,8 @@ use tessera_tile::prelude::*;
 
 use super::{columns, expert};
 use crate::{
-    codes::{Matrix, Planes, STEP, check_product},
+    check,
+    codes::{Matrix, Planes, STEP},
     tune::{Tunable, pairs, variants},
 };
 
@@ -56,7 +57,7 @@ impl Spec for ExpertSum {
     }
 
     fn check(&self, a: &ExpertSumArgs) -> Result<(), String> {
-        check_product(&[a.rows, a.experts, self.k], a.cols, self.ragged)
+        check::product(&[a.rows, a.experts, self.k], a.cols, self.ragged)
     }
 }
 

@@ -11,7 +11,8 @@ mod write;
 use tessera_tile::prelude::*;
 
 use crate::{
-    codes::{Matrix, Planes, STEP, check_product},
+    check::{self, ensure},
+    codes::{Matrix, Planes, STEP},
     end::{End, parts},
     stage::{self, Scratch},
     tune::{Tunable, pairs, variants},
@@ -90,18 +91,12 @@ impl Matmul {
         let divides = |simdgroups: u32, all: u32| {
             simdgroups > 0 && all > 0 && all.is_multiple_of(simdgroups * TILE)
         };
-        match () {
-            () if !divides(down, vectors) || !divides(across, rows) || steps == 0 => Err(format!(
-                "{down} x {across} simdgroups for {vectors} vectors and {rows} rows, {steps} steps"
-            )),
-            () if self.threads() > tessera_tile::check::MAX_THREADS => {
-                Err(format!("{} threads", self.threads()))
-            }
-            () if self.bytes() as usize > tessera_tile::check::MAX_SHARED => {
-                Err(format!("{} bytes of shared memory: take fewer at once", self.bytes()))
-            }
-            () => stage::check(self.stage),
-        }
+        ensure!(
+            divides(down, vectors) && divides(across, rows) && steps > 0,
+            "{down} x {across} simdgroups for {vectors} vectors and {rows} rows, {steps} steps"
+        );
+        stage::check(self.stage)?;
+        check::fits(self.threads(), self.bytes())
     }
 }
 
@@ -119,7 +114,7 @@ impl Spec for Matmul {
 
     fn check(&self, a: &MatmulArgs) -> Result<(), String> {
         self.geometry()?;
-        check_product(&[a.rows, a.vectors], a.cols, self.ragged)?;
+        check::product(&[a.rows, a.vectors], a.cols, self.ragged)?;
         self.end.check(a.rows, a.first, a.second)
     }
 }

@@ -13,7 +13,8 @@ mod input;
 use tessera_tile::prelude::*;
 
 use crate::{
-    codes::{Matrix, Planes, STEP, check_product},
+    check::{self, ensure},
+    codes::{Matrix, Planes, STEP},
     end::{End, parts, put},
     rms_norm::group_sum,
     tune::{Tunable, pairs, variants},
@@ -83,18 +84,12 @@ impl Spec for Matvec {
     }
 
     fn check(&self, a: &MatvecArgs) -> Result<(), String> {
-        check_product(&[a.rows, a.vectors], a.cols, self.ragged)?;
-        match () {
-            () if ![32, 64, 128].contains(&self.blocks)
-                || self.blocks * self.batch > MOST_BLOCKS =>
-            {
-                Err(format!("{} blocks of {} vectors at once", self.blocks, self.batch))
-            }
-            () if !(1..=MAX_BATCH).contains(&self.batch) => {
-                Err(format!("{} vectors at once, not 1 to {MAX_BATCH}", self.batch))
-            }
-            () => self.end.check(a.rows, a.first, a.second),
-        }
+        let &Self { blocks, batch, .. } = self;
+        check::product(&[a.rows, a.vectors], a.cols, self.ragged)?;
+        ensure!((1..=MAX_BATCH).contains(&batch), "{batch} vectors at once, not 1 to {MAX_BATCH}");
+        let there_is_room = [32, 64, 128].contains(&blocks) && blocks * batch <= MOST_BLOCKS;
+        ensure!(there_is_room, "{blocks} blocks of {batch} vectors at once");
+        self.end.check(a.rows, a.first, a.second)
     }
 }
 

@@ -19,10 +19,13 @@
 //! A row has failed where a logit, after bias and penalties, is NaN or plus infinity, masked or not, or where no
 //! allowed one is above minus infinity. Minus infinity is a probability of zero.
 
+mod adjust;
 mod best;
 mod bins;
+mod choose;
 pub mod draw;
 mod items;
+mod likely;
 pub mod report;
 pub mod search;
 pub mod survey;
@@ -32,7 +35,7 @@ pub mod wide;
 pub use bins::BINS;
 use tessera_tile::prelude::*;
 
-use crate::tables::draw as words;
+use crate::{check::ensure, tables::draw as words};
 
 /// Tokens of a block: what one threadgroup of [`survey`] and [`weigh`] looks at.
 pub const BLOCK: u32 = 1024;
@@ -61,14 +64,11 @@ impl SampleArgs {
 
 /// Whether `threads` for a block or row, and `vocab` tokens, are what the kernels can do.
 fn check(threads: u32, vocab: u32) -> Result<(), String> {
-    if !threads.is_power_of_two() || !(LANES..=BLOCK).contains(&threads) {
-        return Err(format!("{threads} threads, not a power of two from {LANES} to {BLOCK}"));
-    }
-    match vocab {
-        0 => Err("a vocabulary of no tokens".into()),
-        1..=MAX_VOCAB => Ok(()),
-        _ => Err(format!("a vocabulary of {vocab} tokens, at most {MAX_VOCAB}")),
-    }
+    let known = threads.is_power_of_two() && (LANES..=BLOCK).contains(&threads);
+    ensure!(known, "{threads} threads, not a power of two from {LANES} to {BLOCK}");
+    let known = (1..=MAX_VOCAB).contains(&vocab);
+    ensure!(known, "a vocabulary of {vocab} tokens, not 1 to {MAX_VOCAB}");
+    Ok(())
 }
 
 /// A row of the table `draws`.

@@ -3,10 +3,15 @@
 //! Version 1: a simdgroup a row. Lane `l` keeps the experts `l`, `l + 32`, ... in registers; each of the `k` choices is
 //! a maximum over the simdgroup and the lowest id that has it.
 
+mod groups;
+mod scores;
+
 use tessera_graph::{RouteGroups, Scoring};
 use tessera_tile::prelude::*;
 
-use crate::unit::sigmoid;
+use crate::check::ensure;
+use groups::drop_groups;
+use scores::{choices, one_by_one, scores};
 
 /// Which experts rows go to: `[rows, experts] -> [rows, 2 k]`, ids (whole numbers), then the weights of each.
 ///
@@ -91,22 +96,17 @@ impl Spec for Route {
 
     fn check(&self, _: &RouteArgs) -> Result<(), String> {
         let &Self { experts, k, .. } = self;
-        if experts == 0 || experts > MAX_EXPERTS {
-            return Err(format!("{experts} experts, not 1 to {MAX_EXPERTS}"));
-        }
+        let known = (1..=MAX_EXPERTS).contains(&experts);
+        ensure!(known, "{experts} experts, not 1 to {MAX_EXPERTS}");
         let groups = self.groups.unwrap_or(RouteGroups { count: 1, kept: 1 });
         let (count, kept) = (groups.count as u32, groups.kept as u32);
-        if count == 0 || kept == 0 || kept > count || !experts.is_multiple_of(count) {
-            return Err(format!("{kept} of {count} groups of {experts} experts"));
-        }
+        let some = (1..=count).contains(&kept) && experts.is_multiple_of(count);
+        ensure!(some, "{kept} of {count} groups of {experts} experts");
         let alone = !self.bias && self.groups.is_none() && !self.normalise;
-        if self.scores == Scores::OneByOne && !alone {
-            return Err("one by one with a bias, groups or normalised weights".into());
-        }
-        let considered = experts / count * kept;
-        if k == 0 || k > MAX_CHOSEN.min(considered) {
-            return Err(format!("{k} experts a row, not 1 to {}", MAX_CHOSEN.min(considered)));
-        }
+        let may_be = self.scores != Scores::OneByOne || alone;
+        ensure!(may_be, "one by one with a bias, groups or normalised weights");
+        let most = MAX_CHOSEN.min(experts / count * kept);
+        ensure!((1..=most).contains(&k), "{k} experts a row, not 1 to {most}");
         Ok(())
     }
 }
@@ -162,94 +162,5 @@ fn route(
             routes.set(at, chosen.f32());
             routes.set(at + k.k, share * a.scale);
         }
-    }
-}
-
-/// The weight of the largest, `best`, of the logits left, where they are chosen one by one.
-#[device]
-fn one_by_one(k: &Route, keys: &[Var<f32>], best: Val<f32>, reach: Val<f32>) -> Option<Val<f32>> {
-    matches!(k.scores, Scores::OneByOne).then(|| {
-        let power = |key: &Var<f32>| {
-            let x = key.get();
-            let far = (best - x) / max(abs(x), best) > reach;
-            select((x > LOW) & !far, exp(x - best), 0.0)
-        };
-        let powers = keys.iter().map(power).reduce(|a, b| a + b);
-        val(1.0) / simd_sum(powers.expect("an expert"))
-    })
-}
-
-/// What becomes of the logits; anything for experts that are not there.
-#[device]
-fn scores(k: &Route, ids: &[Val<u32>], logits: &[Val<f32>]) -> Vec<Val<f32>> {
-    if matches!(k.scores, Scores::Sigmoid) {
-        logits.iter().map(|&x| sigmoid(x)).collect()
-    } else {
-        let known = |least: f32| {
-            ids.iter().zip(logits).map(move |(&id, &x)| select(id < k.experts, x, least))
-        };
-        let most = simd_max(known(LOW).reduce(|a, b| max(a, b)).expect("an expert"));
-        let powers: Vec<_> = known(LOW).map(|x| exp(x - most)).collect();
-        let sum = simd_sum(powers.iter().copied().reduce(|a, b| a + b).expect("an expert"));
-        powers.into_iter().map(|x| x / sum).collect()
-    }
-}
-
-/// What the choice goes by: a score with its bias, and [`LOW`] for experts that are not there.
-#[device]
-fn choices(
-    k: &Route,
-    ids: &[Val<u32>],
-    bias: Option<In<F32>>,
-    scores: &[Val<f32>],
-) -> Vec<Val<f32>> {
-    let choice = |(&id, &score): (&Val<u32>, &Val<f32>)| {
-        let score = bias.map_or(score, |bias| score + bias.at(min(id, k.experts - 1)));
-        select(id < k.experts, score, LOW)
-    };
-    ids.iter().zip(scores).map(choice).collect()
-}
-
-/// Sets the keys of experts in groups that are not considered to [`LOW`].
-#[device]
-fn drop_groups(
-    k: &Route,
-    groups: RouteGroups,
-    ids: &[Val<u32>],
-    choices: &[Val<f32>],
-    keys: &[Var<f32>],
-) {
-    let (count, kept) = (groups.count as u32, groups.kept as u32);
-    let size = k.experts / count;
-    let all = shared::<F32>("choices", simdgroups() * k.experts);
-    let sums = shared::<F32>("sums", simdgroups() * count);
-    let first = simdgroup() * k.experts;
-    for r in 0..ids.len() {
-        if ids[r] < k.experts {
-            all.set(first + ids[r], choices[r]);
-        }
-    }
-    simd_barrier();
-    for group in (lane()..count).step_by(LANES) {
-        let mut best = LOW;
-        let mut second = LOW;
-        for i in 0..val(size) {
-            let x = all.at(first + group * size + i);
-            second = max(second, min(best, x));
-            best = max(best, x);
-        }
-        sums.set(simdgroup() * count + group, if size == 1 { best.get() } else { best + second });
-    }
-    simd_barrier();
-    for r in 0..ids.len() {
-        let group = min(ids[r] / size, count - 1);
-        let sum = sums.at(simdgroup() * count + group);
-        let mut before = 0u32;
-        for other in 0..val(count) {
-            let theirs = sums.at(simdgroup() * count + other);
-            let better = (theirs > sum) | ((theirs == sum) & (other < group));
-            before += better.u32();
-        }
-        keys[r] = select(before < kept, keys[r], LOW);
     }
 }

@@ -3,14 +3,16 @@
 //! Version 1: a threadgroup makes 32 columns of one head of a run. Lane `l` has column `l`, each simdgroup some rows of the
 //! state in registers; sums over rows go through shared memory, one barrier a token.
 
+mod step;
+
 use tessera_tile::prelude::*;
 
 use crate::{
-    chunks::{CHUNK, total_log},
-    recurrence::{self, Part, column_parts, column_sums, walk},
+    check::{self, ensure},
+    recurrence::{self, column_parts, walk},
     tune::{Tunable, variants},
-    unit::softplus,
 };
+use step::{Work, chunk, token};
 
 /// The graph's operation `Scan`.
 ///
@@ -60,24 +62,18 @@ impl Spec for Scan {
     }
 
     fn check(&self, a: &ScanArgs) -> Result<(), String> {
-        if self.state == 0 || !self.state.is_multiple_of(self.simdgroups) {
-            return Err(format!("{} rows for {} simdgroups", self.state, self.simdgroups));
-        }
-        recurrence::check_heads(a.heads, a.groups)?;
-        match (a.head_dim, a.least <= a.greatest) {
-            (0, _) => Err("a head of no elements".into()),
-            (_, false) => Err(format!("steps from {} to {}", a.least, a.greatest)),
-            _ => Ok(()),
-        }
+        let &Self { state, simdgroups, .. } = self;
+        ensure!(state.is_multiple_of(simdgroups), "{state} rows for {simdgroups} simdgroups");
+        check::states(a.heads, a.groups, state, a.head_dim)?;
+        ensure!(a.least <= a.greatest, "steps from {} to {}", a.least, a.greatest);
+        Ok(())
     }
 }
 
 impl Tunable for Scan {
     fn candidates(&self) -> Vec<Self> {
         let own = *self;
-        let fits = |&s: &u32| own.state.is_multiple_of(s) && own.state / s <= recurrence::MOST_ROWS;
-        let sizes = [1, 2, 4, 8].into_iter().filter(fits);
-        variants(own, sizes.map(|simdgroups| Self { simdgroups, ..own }))
+        variants(own, recurrence::dividing(own.state).map(|simdgroups| Self { simdgroups, ..own }))
     }
 
     /// Sums over rows of the state are divided among simdgroups.
@@ -115,63 +111,4 @@ fn scan(
         Work { part, x, dt, b, c, factors, carried, y, a, of_group, rate, bias, skip, parts };
     let chunk = k.chunked.then_some(|row| chunk(&work, row));
     walk(&work.part, runs, saves, states, |row| token(&work, row), chunk);
-}
-
-/// What a threadgroup works with.
-struct Work {
-    part: Part,
-    x: In<F32>,
-    dt: In<F32>,
-    b: In<F32>,
-    c: In<F32>,
-    factors: Option<In<F32>>,
-    carried: Option<InOut<F32>>,
-    y: Out<F32>,
-    a: Args<ScanArgs>,
-    of_group: Val<u32>,
-    rate: Val<f32>,
-    bias: Val<f32>,
-    skip: Val<f32>,
-    parts: Shared<F32>,
-}
-
-/// One token.
-#[device]
-fn token(w: &Work, row: Val<u32>) {
-    let (a, part) = (&w.a, &w.part);
-    let step = softplus(w.dt.at(row * a.heads + part.head) + w.bias);
-    let step = min(max(step, a.least), a.greatest);
-    let kept = exp(w.rate * step);
-    let at = part.element(row);
-    let x = w.x.at(at);
-    let added = x * step;
-    let b = part.of_rows(w.b, row, w.of_group, a.groups);
-    let c = part.of_rows(w.c, row, w.of_group, a.groups);
-    let mut sum = 0.0;
-    for r in 0..part.state.len() {
-        part.state[r] = fma(b[r], added, part.state[r] * kept);
-        sum = fma(c[r], part.state[r], sum);
-    }
-    let [sum] = column_sums(w.parts, row, [sum.get()]);
-    if (simdgroup() == 0) & part.inside {
-        w.y.set(at, fma(w.skip, x, sum));
-    }
-}
-
-/// One chunk: what it does to the state is known, and it finds the state as it was before.
-#[device]
-fn chunk(w: &Work, row: Val<u32>) {
-    let part = &w.part;
-    let chunk = row / CHUNK;
-    if let (Some(factors), Some(carried)) = (w.factors, w.carried) {
-        let kept = exp(total_log(factors, chunk * w.a.heads + part.head));
-        if part.inside {
-            for r in 0..part.state.len() {
-                let at = part.place(chunk, r);
-                let added = carried.at(at);
-                carried.set(at, part.state[r]);
-                part.state[r] = fma(part.state[r], kept, added);
-            }
-        }
-    }
 }
