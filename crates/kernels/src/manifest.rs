@@ -129,6 +129,7 @@ fn attention(list: &mut List) -> Result<(), BuildError> {
             rows: bands * 16,
             bands,
             dims: 64,
+            depth: 1,
             stage: Elem::F16,
             sight,
             softcap,

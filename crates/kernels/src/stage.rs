@@ -56,6 +56,24 @@ impl Operand {
         }
     }
 
+    /// Begins to copy 16 bytes of elements of its type to a row, from a multiple of their number; zeros where `inside`, if
+    /// there is such a condition, does not hold.
+    pub fn copy(
+        &self,
+        (row, column): (Val<u32>, Val<u32>),
+        from: In<AnyFloat>,
+        index: Val<u32>,
+        inside: Option<Val<bool>>,
+    ) {
+        let (to, at) = (self.memory, self.at(row, column));
+        match (self.elem.bytes(), inside) {
+            (2, None) => to.stage::<8>(at, from, index),
+            (2, Some(inside)) => to.stage_if::<8>(inside, at, from, index),
+            (_, None) => to.stage::<4>(at, from, index),
+            (_, Some(inside)) => to.stage_if::<4>(inside, at, from, index),
+        }
+    }
+
     fn at(&self, row: impl Get<u32>, column: impl Get<u32>) -> Val<u32> {
         row.get() * self.stride + column.get()
     }

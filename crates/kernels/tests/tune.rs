@@ -71,7 +71,18 @@ fn attend_tile(stage: Elem, head_dim: u32) -> AttendTile {
     let cache = Cache { elem: Elem::F16, head_dim };
     let sight = Sight::default();
     let (softcap, sinks) = (false, false);
-    AttendTile { cache, group: 4, rows: 16, bands: 1, dims: 16, stage, sight, softcap, sinks }
+    AttendTile {
+        cache,
+        group: 4,
+        rows: 16,
+        bands: 1,
+        dims: 16,
+        depth: 1,
+        stage,
+        sight,
+        softcap,
+        sinks,
+    }
 }
 
 #[test]
