@@ -102,6 +102,7 @@ fn products(list: &mut List) -> Result<(), BuildError> {
                 down: 1,
                 across: 4,
                 steps: 1,
+                depth: 1,
                 stage,
                 ragged: false,
                 bias: false,

@@ -7,6 +7,21 @@ use crate::check::ensure;
 /// Elements of a tile that a lane takes: half a row.
 pub const PART: u32 = 8;
 
+/// Divides `count` things among all threads, and has each thread do `each` of its own: the turn and the thing.
+#[device]
+pub fn share(count: u32, each: impl Fn(u32, Val<u32>)) {
+    for turn in 0..count.div_ceil(threads()) {
+        let i = thread() + turn * threads();
+        if (turn + 1) * threads() <= count {
+            each(turn, i);
+        } else {
+            if i < count {
+                each(turn, i);
+            }
+        }
+    }
+}
+
 /// A matrix in shared memory, an operand of tiles.
 ///
 /// Its rows lie 8 elements farther apart than they are long, so that eight rows' vectors of 16 bytes are in different banks.

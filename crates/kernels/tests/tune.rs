@@ -64,7 +64,19 @@ fn matvec(end: End, batch: u32) -> Matvec {
 
 fn matmul(stage: Elem, end: End) -> Matmul {
     let (matrix, ragged, bias) = (matrix(), false, false);
-    Matmul { matrix, vectors: 32, rows: 32, down: 1, across: 2, steps: 1, stage, ragged, bias, end }
+    Matmul {
+        matrix,
+        vectors: 32,
+        rows: 32,
+        down: 1,
+        across: 2,
+        steps: 1,
+        depth: 1,
+        stage,
+        ragged,
+        bias,
+        end,
+    }
 }
 
 fn attend_tile(stage: Elem, head_dim: u32) -> AttendTile {

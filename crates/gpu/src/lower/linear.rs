@@ -163,6 +163,7 @@ impl Lower<'_> {
             down: 1,
             across: 2,
             steps: 1,
+            depth: 1,
             stage: self.tuning.stage,
             ragged: !cols.is_multiple_of(STEP),
             bias: bias.is_some(),

@@ -5,7 +5,10 @@
 use tessera_tile::prelude::*;
 
 use super::{AttendTile, load::Shelf, tiles::Chunk};
-use crate::tables::{NO_PAGE, PAGE};
+use crate::{
+    stage::share,
+    tables::{NO_PAGE, PAGE},
+};
 
 /// Slots at most.
 pub(super) const MOST: u32 = 3;
@@ -195,21 +198,13 @@ impl Feed<'_> {
         let (k, (chunk, first)) = (self.k, self.piece(page, piece));
         let (width, slot) = (k.cache.width(), self.row(place));
         let vectors = chunk.len / width;
-        let one = |i: Val<u32>| {
+        let one = |_, i: Val<u32>| {
             let (row, column) = (i / vectors, i % vectors * width);
             let element = column + chunk.first;
             let from = first + self.position(page, row) * k.cache.head_dim + element;
             let inside = (k.padded() > k.cache.head_dim).then(|| element < k.cache.head_dim);
             self.shelf.staged.copy((slot + row, column), self.pages, from, inside);
         };
-        for done in (0..PAGE * vectors).step_by(threads() as usize) {
-            if done + threads() <= PAGE * vectors {
-                one(thread() + done);
-            } else {
-                if thread() + done < PAGE * vectors {
-                    one(thread() + done);
-                }
-            }
-        }
+        share(PAGE * vectors, one);
     }
 }

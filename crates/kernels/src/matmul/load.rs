@@ -5,7 +5,7 @@ use tessera_tile::{flow::Compare, prelude::*};
 use super::{Matmul, MatmulArgsVals};
 use crate::{
     codes::{Planes, STEP},
-    stage::{Operand, PART},
+    stage::{Operand, PART, share},
 };
 
 /// Where a threadgroup's operands come from.
@@ -19,7 +19,7 @@ pub(super) struct Source<'a> {
 }
 
 /// Elements of a row of an operand: the row, the first one's column, and themselves.
-type Piece = (Val<u32>, Val<u32>, Vec<Val<f32>>);
+pub(super) type Piece = (Val<u32>, Val<u32>, Vec<Val<f32>>);
 
 /// A thread's pieces of vectors and of weights.
 pub(super) struct Loaded {
@@ -39,12 +39,10 @@ impl Source<'_> {
     }
 
     /// Of the vectors, [`PART`] at a time; zeros beyond the last column.
-    fn vectors(&self, block: Val<u32>) -> Vec<Piece> {
+    pub fn vectors(&self, block: Val<u32>) -> Vec<Piece> {
         let (k, x, a) = (self.k, self.x, self.a);
-        let parts = k.columns() / PART;
         let load = |turn: u32| {
-            let i = thread() + turn * threads();
-            let (row, column) = (min(i / parts, k.vectors - 1), i % parts * PART);
+            let (row, column) = self.vector_of(turn);
             let of = min(self.first.0 + row, a.vectors - 1) * a.cols;
             let from = block * STEP + column;
             let inside = |i: u32| (from + i).lt(a.cols);
@@ -60,25 +58,36 @@ impl Source<'_> {
             };
             (row, column, values)
         };
-        (0..(k.vectors * parts).div_ceil(threads())).map(load).collect()
+        (0..(k.vectors * k.columns() / PART).div_ceil(threads())).map(load).collect()
+    }
+
+    /// Where the thread's piece of vectors belongs: row and column.
+    pub fn vector_of(&self, turn: u32) -> (Val<u32>, Val<u32>) {
+        let (i, parts) = (thread() + turn * threads(), self.k.columns() / PART);
+        (min(i / parts, self.k.vectors - 1), i % parts * PART)
     }
 
     /// Of the weights, [`STEP`] at a time. Beyond the last column they do not matter.
     fn weights(&self, block: Val<u32>) -> Vec<Piece> {
-        let (k, first) = (self.k, self.first.1);
-        let steps = self.steps();
-        let results = self.a.rows / k.end.halves();
+        let k = self.k;
         let load = |turn: u32| {
             let i = thread() + turn * threads();
             let (row, step) = (min(i / k.steps, k.all_rows() - 1), i % k.steps);
-            let from = match k.end.unit() {
-                None => min(first + row, results - 1),
-                Some(_) => min(first + row % k.rows, results - 1) + row / k.rows * results,
-            };
-            let block = min(block + step, steps - 1);
+            let (from, block, steps) = self.weight_at(row, block + step);
             (row, step * STEP, self.w.step(from, block, steps).values())
         };
         (0..(k.all_rows() * k.steps).div_ceil(threads())).map(load).collect()
+    }
+
+    /// Where in the matrix a row of the operand and a block lie, or the last there are; and a row's number of blocks.
+    pub fn weight_at(&self, row: Val<u32>, block: Val<u32>) -> (Val<u32>, Val<u32>, Val<u32>) {
+        let (k, first, steps) = (self.k, self.first.1, self.steps());
+        let results = self.a.rows / k.end.halves();
+        let from = match k.end.unit() {
+            None => min(first + row, results - 1),
+            Some(_) => min(first + row % k.rows, results - 1) + row / k.rows * results,
+        };
+        (from, min(block, steps - 1), steps)
     }
 }
 
@@ -107,11 +116,9 @@ impl Operands {
 }
 
 /// Puts `count` pieces, by all threads, in their place.
-#[device]
-fn stage(operand: &Operand, count: u32, loaded: &[Piece]) {
-    for (turn, (row, column, values)) in (0..).zip(loaded) {
-        if thread() + turn * threads() < count {
-            operand.put(*row, *column, values);
-        }
-    }
+pub(super) fn stage(operand: &Operand, count: u32, loaded: &[Piece]) {
+    share(count, |turn, _| {
+        let (row, column, values) = &loaded[turn as usize];
+        operand.put(*row, *column, values);
+    });
 }

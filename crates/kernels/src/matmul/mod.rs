@@ -3,7 +3,9 @@
 //! Version 1: a threadgroup makes a block of vectors times a block of rows, by matrix tiles. Weights are taken apart into shared
 //! memory, once for the whole block; what comes next is loaded while others still multiply.
 //! Version 2: it ends as products of decoding do.
+//! Version 3: weights may be copied ahead.
 
+mod ahead;
 mod load;
 mod multiply;
 mod write;
@@ -15,8 +17,9 @@ use crate::{
     codes::{Matrix, Planes, STEP},
     end::{End, parts},
     stage::{self, Scratch},
-    tune::{Tunable, pairs, variants},
+    tune::{Tunable, pairs, several, variants},
 };
+use ahead::Ahead;
 use load::{Operands, Source};
 use multiply::Sums;
 use write::{Results, write};
@@ -40,6 +43,9 @@ pub struct Matmul {
     pub across: u32,
     /// Blocks of 32 columns at once.
     pub steps: u32,
+    /// Slots of shared memory that weights are copied through before they are taken apart, up to 3; with 1 they are not copied.
+    #[name(several)]
+    pub depth: u32,
     /// Type of operands of tiles: F32 or F16.
     pub stage: Elem,
     /// Whether `cols` is not a multiple of 32.
@@ -83,11 +89,13 @@ impl Matmul {
     /// Bytes of shared memory.
     fn bytes(&self) -> u32 {
         let operands = stage::bytes(self.stage, self.vectors + self.all_rows(), self.columns());
-        operands + Scratch::len(self.down * self.across) * 4
+        let copied = self.all_rows() * self.steps * self.matrix.step_bytes();
+        let copied = if self.depth > 1 { self.depth * copied } else { 0 };
+        operands + copied + Scratch::len(self.down * self.across) * 4
     }
 
     fn geometry(&self) -> Result<(), String> {
-        let &Self { vectors, rows, down, across, steps, .. } = self;
+        let &Self { vectors, rows, down, across, steps, depth, .. } = self;
         let divides = |simdgroups: u32, all: u32| {
             simdgroups > 0 && all > 0 && all.is_multiple_of(simdgroups * TILE)
         };
@@ -95,6 +103,7 @@ impl Matmul {
             divides(down, vectors) && divides(across, rows) && steps > 0,
             "{down} x {across} simdgroups for {vectors} vectors and {rows} rows, {steps} steps"
         );
+        ensure!((1..=ahead::MOST).contains(&depth), "{depth} slots, not 1 to {}", ahead::MOST);
         stage::check(self.stage)?;
         check::fits(self.threads(), self.bytes())
     }
@@ -130,7 +139,16 @@ impl Tunable for Matmul {
         let of = move |(vectors, rows)| {
             let divided = pairs(&[1, 2], &[1, 2, 4]);
             divided.flat_map(move |(down, across)| {
-                [1, 2].map(|steps| Self { vectors, rows, down, across, steps, ..own })
+                let staged = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)];
+                staged.map(|(steps, depth)| Self {
+                    vectors,
+                    rows,
+                    down,
+                    across,
+                    steps,
+                    depth,
+                    ..own
+                })
             })
         };
         let fits = |k: &Self| {
@@ -163,12 +181,21 @@ fn matmul(
     let scratch = Scratch::of(shared("scratch", Scratch::len(simdgroups())));
     let sums = Sums::new(k);
     let steps = source.steps();
-    for block in (val(0u32)..steps).step_by(k.steps) {
-        let loaded = source.load(block);
-        barrier();
-        operands.stage(&loaded);
-        barrier();
-        sums.multiply_add(k, &operands);
+    if k.depth == 1 {
+        for block in (val(0u32)..steps).step_by(k.steps) {
+            let loaded = source.load(block);
+            barrier();
+            operands.stage(&loaded);
+            barrier();
+            sums.multiply_add(k, &operands);
+        }
+    } else {
+        let ahead = Ahead::new(&source);
+        for block in (val(0u32)..steps).step_by(k.steps) {
+            ahead.stage(&operands, block);
+            sums.multiply_add(k, &operands);
+        }
+        ahead.finish();
     }
     let parts = parts((y, second, third), a.rows / k.end.halves(), a.first, a.second);
     write(k, &sums, first, &Results { parts, bias, residual, scratch, a: &a });
