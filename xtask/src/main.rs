@@ -23,7 +23,8 @@ usage: cargo xtask <job>
                               compiles the manifest's kernels with NVRTC (pip fetches it, unless a library
                               is named), and compares the registers they take with the table
   compile <folder> [library]  compiles the kernels of launches that tests wrote down
-  emulate <metal | cuda>      tests of GPU kernels, their printed text executed on the CPU beside the simulator
+  emulate <metal | cuda> [address | thread]
+                              tests of GPU kernels, their printed text executed on the CPU beside the simulator
   sanitize <address | thread> tests of the CPU backend under a sanitizer
   metallib                    on a Mac with Xcode: compiles kernels for the program to embed
   metal-check                 types and lints of Metal's device code, as on a Mac
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
         ["registers", ref rest @ ..] => cuda::registers(rest),
         ["compile", launches] => cuda::compile(launches, None),
         ["compile", launches, library] => cuda::compile(launches, Some(library)),
-        ["emulate", language] => tools::emulate(language),
+        ["emulate", language] => tools::emulate(language, None),
+        ["emulate", language, sanitizer] => tools::emulate(language, Some(sanitizer)),
         ["neon"] => machines::neon(),
         ["sanitize", kind] => machines::sanitize(kind),
         ["metallib"] => metal::library(),

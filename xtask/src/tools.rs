@@ -18,11 +18,13 @@ pub fn ci() -> Result {
 /// others, of a crate without any, slower for nothing.
 const HAS_UNSAFE: [&str; 4] = ["config", "gguf", "safetensors", "safetensors_index"];
 
-/// Tests of the GPU kernels, with their text in `language` executed beside the simulator.
-pub fn emulate(language: &str) -> Result {
+/// Tests of the GPU kernels, with their text in `language` executed beside the simulator, small launches under a
+/// `sanitizer` if one is named.
+pub fn emulate(language: &str, sanitizer: Option<&str>) -> Result {
     let mut test = Command::new("cargo");
     test.args(["test", "--locked", "--release", "-p", "tessera-kernels", "--tests"]);
     test.env("TESSERA_EMULATE", language);
+    test.envs(sanitizer.map(|sanitizer| ("TESSERA_SANITIZE", sanitizer)));
     run(test)
 }
 

@@ -154,12 +154,12 @@ fn a_mixture_computes_the_same() {
 
 #[test]
 fn state_spaces_compute_the_same() {
-    computes_the_same("falcon_h1/default", &[1], 3);
+    computes_the_same("falcon_h1/default", &[1, 16], 3);
 }
 
 #[test]
 fn delta_rules_compute_the_same() {
-    computes_the_same("qwen3_next/default", &[1], 4);
+    computes_the_same("qwen3_next/default", &[1, 16], 4);
 }
 
 #[test]

@@ -11,8 +11,8 @@ pub enum End {
     Parts(u32),
     /// The residual is added.
     Residual,
-    /// The matrix is a gate's and what it lets through, one under the other; the result is the unit's.
-    Gated(Unit),
+    /// The result is a unit's. The matrix of a gated one is the gate's and what it lets through, one under the other.
+    Unit(Unit),
 }
 
 impl End {
@@ -27,14 +27,28 @@ impl End {
     /// The unit, if there is one.
     pub(crate) fn unit(self) -> Option<Unit> {
         match self {
-            Self::Gated(unit) => Some(unit),
+            Self::Unit(unit) => Some(unit),
             _ => None,
         }
     }
 
     /// How many matrices are one under the other for one result.
     pub(crate) fn halves(self) -> u32 {
-        1 + u32::from(self.unit().is_some())
+        1 + u32::from(self.unit().is_some_and(Unit::is_gated))
+    }
+
+    /// A result, made of the product of each half's row. `alpha` and `limit` are the unit's.
+    pub(crate) fn result(
+        self,
+        product: impl Fn(u32) -> Val<f32>,
+        alpha: Val<f32>,
+        limit: Val<f32>,
+    ) -> Val<f32> {
+        match self.unit() {
+            None => product(0),
+            Some(unit) if unit.is_gated() => unit.apply(Some(product(0)), product(1), alpha, limit),
+            Some(unit) => unit.apply(None, product(0), alpha, limit),
+        }
     }
 
     /// Whether it can be made of `rows` rows, of which `first` and `second` are those of the first parts.
@@ -46,7 +60,7 @@ impl End {
         };
         let there = (1..=3).contains(&self.parts()) && parts <= rows;
         ensure!(there, "{} parts of {rows} rows", self.parts());
-        let halves = self.unit().is_none_or(|unit| unit.is_gated() && rows.is_multiple_of(2));
+        let halves = rows.is_multiple_of(self.halves());
         ensure!(halves, "a gate and what it lets through in {rows} rows");
         Ok(())
     }

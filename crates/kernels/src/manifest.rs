@@ -18,9 +18,12 @@ use crate::{
     conv::Conv,
     embed::Embed,
     end::End,
-    experts::{mix::ExpertMix, product::ExpertProduct, sort::ExpertSort, sum::ExpertSum},
+    experts::{
+        matmul::ExpertMatmul, mix::ExpertMix, product::ExpertProduct, sort::ExpertSort,
+        sum::ExpertSum,
+    },
     matmul::Matmul,
-    matvec::{self, Matvec},
+    matvec::Matvec,
     pointwise::{Op, Pointwise},
     rms_norm::RmsNorm,
     rope::{Rope, RopeTable},
@@ -74,16 +77,18 @@ fn products(list: &mut List) -> Result<(), BuildError> {
         rows: 2,
         simdgroups: 4,
         batch: 1,
-        blocks: 32,
+        split: 1,
+        blocks: 64,
+        turns: 1,
         ragged: false,
         norm: false,
         bias: false,
         end: End::Parts(1),
     };
     for batch in [1, 2, 4] {
-        list.add(Matvec { batch, blocks: matvec::blocks(4096, batch), ..plain })?;
+        list.add(Matvec { batch, ..plain }.over(4096))?;
     }
-    let gated = End::Gated(Unit::Gated(Activation::Silu));
+    let gated = End::Unit(Unit::Gated(Activation::Silu));
     for (norm, end) in [(false, End::Residual), (true, End::Parts(3)), (true, gated)] {
         list.add(Matvec { norm, end, ..plain })?;
     }
@@ -94,20 +99,9 @@ fn products(list: &mut List) -> Result<(), BuildError> {
     }
     for packing in [FOUR_BITS, Packing::Dense(Float::BF16)] {
         list.add(Embed { matrix: of(packing), ragged: false })?;
-        for stage in [Elem::F16, Elem::F32] {
-            list.add(Matmul {
-                matrix: of(packing),
-                vectors: 32,
-                rows: 64,
-                down: 1,
-                across: 4,
-                steps: 1,
-                depth: 1,
-                stage,
-                ragged: false,
-                bias: false,
-                end: End::Parts(1),
-            })?;
+        for (stage, depth) in [(Elem::F16, 1), (Elem::F32, 1), (Elem::F16, 2)] {
+            let few = Matmul::new(of(packing), stage, 32);
+            list.add(Matmul { rows: 64, across: 4, steps: 1, depth, ..few })?;
         }
     }
     Ok(())
@@ -124,7 +118,7 @@ fn attention(list: &mut List) -> Result<(), BuildError> {
         list.add(AttendJoin { head_dim, split, threads: 64, sight, sinks: false })?;
         // what fits into shared memory
         let bands = if head_dim > 128 { 1 } else { 2 };
-        list.add(AttendTile {
+        let tile = AttendTile {
             cache,
             group,
             rows: bands * 16,
@@ -135,7 +129,11 @@ fn attention(list: &mut List) -> Result<(), BuildError> {
             sight,
             softcap,
             sinks: false,
-        })?;
+        };
+        list.add(tile)?;
+        if head_dim == 64 {
+            list.add(AttendTile { dims: 32, depth: 2, ..tile })?;
+        }
     }
     Ok(())
 }
@@ -147,12 +145,15 @@ fn experts(list: &mut List) -> Result<(), BuildError> {
         list.add(Route { experts, k, scores, bias, groups, normalise: true, simdgroups: 1 })?;
     }
     let (rows, simdgroups, bias, ragged) = (2, 4, true, false);
-    for tile in [None, Some(8)] {
-        let unit = Some(Unit::Gated(Activation::Silu));
-        list.add(ExpertProduct { matrix, unit, k, tile, bias, ragged, rows, simdgroups })?;
-    }
+    let unit = Unit::Gated(Activation::Silu);
+    list.add(ExpertProduct { matrix, unit, k, bias, ragged, rows, simdgroups })?;
     list.add(ExpertSum { matrix, k, bias, ragged, rows, simdgroups })?;
-    list.add(ExpertSort { experts: 32, k, tile: 8, threads: 128 })?;
+    list.add(ExpertSort { experts: 32, k, tile: 32, threads: 128 })?;
+    let few = Matmul::new(matrix, Elem::F16, 32);
+    for (end, shared) in [(End::Unit(unit), k), (End::Parts(1), 1)] {
+        let product = Matmul { rows: 64, across: 4, steps: 1, ragged, bias, end, ..few };
+        list.add(ExpertMatmul { product, shared })?;
+    }
     list.add(ExpertMix { k, threads: 128 })
 }
 

@@ -2,8 +2,12 @@
 
 mod common;
 
+use std::ops::Range;
+
 use common::{
-    close, floats, random, read, result, run,
+    floats, random, read,
+    recurrent::Recurrence,
+    result, run, scaled,
     steps::{SLOTS, Step, each, of, rows, steps, tables},
     words,
 };
@@ -28,17 +32,7 @@ struct Shape {
     value_dim: usize,
 }
 
-impl Shape {
-    fn state_len(self) -> usize {
-        self.heads * self.key_dim * self.value_dim
-    }
-}
-
 const EPS: f32 = 1e-6;
-
-fn scaled(seed: u64, len: usize, scale: f32, offset: f32) -> Vec<f32> {
-    random(seed, len).iter().map(|x| x * scale + offset).collect()
-}
 
 /// What a delta rule of some rows is given: `q`, `k`, `v`, `a`, `b`.
 struct Inputs {
@@ -52,10 +46,25 @@ fn widths(shape: Shape) -> [usize; 5] {
     [key_heads * key_dim, key_heads * key_dim, heads * value_dim, heads, heads]
 }
 
-impl Inputs {
-    fn new(k: &Delta, shape: Shape, rows: usize) -> Self {
+/// A kernel and its shape.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    kernel: Delta,
+    shape: Shape,
+}
+
+impl Recurrence for Case {
+    type Inputs = Inputs;
+
+    fn state_len(&self) -> usize {
+        let shape = self.shape;
+        shape.heads * shape.key_dim * shape.value_dim
+    }
+
+    fn inputs(&self, rows: usize) -> Inputs {
+        let Self { kernel: k, shape } = *self;
         let [q, keys, v, a, b] = widths(shape).map(|width| width * rows);
-        Self {
+        Inputs {
             rows: [
                 random(1, q),
                 random(2, keys),
@@ -71,155 +80,156 @@ impl Inputs {
         }
     }
 
-    /// Some of the rows.
-    fn rows(&self, shape: Shape, rows: std::ops::Range<usize>) -> Self {
+    fn part(&self, inputs: &Inputs, rows: Range<usize>) -> Inputs {
+        let shape = self.shape;
         let widths = widths(shape);
-        let of = |i: usize| self.rows[i][rows.start * widths[i]..rows.end * widths[i]].to_vec();
-        Self {
+        let of = |i: usize| inputs.rows[i][rows.start * widths[i]..rows.end * widths[i]].to_vec();
+        Inputs {
             rows: std::array::from_fn(of),
-            decay: self.decay.clone(),
-            dt_bias: self.dt_bias.clone(),
+            decay: inputs.decay.clone(),
+            dt_bias: inputs.dt_bias.clone(),
         }
     }
-}
 
-/// The result of a step in f64; `states` become what they are after it.
-fn reference(
-    k: &Delta,
-    shape: Shape,
-    step: &Step,
-    inputs: &Inputs,
-    states: &mut [f32],
-) -> Vec<f32> {
-    let Shape { heads, key_heads, key_dim, value_dim } = shape;
-    let [q, keys, v, a, b] = &inputs.rows;
-    let mut y = vec![0.0; v.len()];
-    let wide = |x: f32| f64::from(x);
-    let unit = |x: &[f32]| -> Vec<f64> {
-        let squares: f64 = x.iter().map(|&x| wide(x).powi(2)).sum();
-        x.iter().map(|&x| wide(x) / (squares + wide(EPS)).sqrt()).collect()
-    };
-    each(step, states, |state, row| {
-        for h in 0..heads {
-            let key_head = if k.interleaved { h % key_heads } else { h / (heads / key_heads) };
-            let key = (row * key_heads + key_head) * key_dim;
-            let (q, key) = (unit(&q[key..][..key_dim]), unit(&keys[key..][..key_dim]));
-            let given = wide(a[row * heads + h]) + wide(inputs.dt_bias[h]);
-            let d = given.max(0.0) + (-given.abs()).exp().ln_1p();
-            let decay = wide(inputs.decay[h]);
-            let kept = (if k.log_decay { -decay.exp() } else { decay } * d).exp();
-            let beta = 1.0 / (1.0 + (-wide(b[row * heads + h])).exp());
-            let state = &mut state[h * key_dim * value_dim..][..key_dim * value_dim];
-            state.iter_mut().for_each(|s| *s *= kept);
-            for j in 0..value_dim {
-                let at = (row * heads + h) * value_dim + j;
-                let known: f64 = (0..key_dim).map(|i| key[i] * state[i * value_dim + j]).sum();
-                let correction = beta * (wide(v[at]) - known);
-                let mut sum = 0.0;
-                for i in 0..key_dim {
-                    let s = &mut state[i * value_dim + j];
-                    *s += key[i] * correction;
-                    sum += q[i] * *s;
-                }
-                y[at] = (sum / (key_dim as f64).sqrt()) as f32;
-            }
+    fn launch(&self, step: &Step, inputs: &Inputs, state: &Memory) -> Vec<f32> {
+        let Self { kernel: k, shape } = *self;
+        let Shape { heads, key_heads, key_dim, value_dim } = shape;
+        let (runs, saves) = tables(step);
+        let tokens = rows(step) as usize;
+        let mut chunks = vec![0; tokens / CHUNK as usize];
+        fill(&runs, &saves, &mut chunks);
+        let numbers = if k.chunked { chunks.len() } else { 0 };
+        let (runs, saves, chunks) = (words(&runs), words(&saves), words(&chunks));
+        let [q, keys, v, a, b] = &inputs.rows;
+        let [q, keys, v, a, b] = [q, keys, v, a, b].map(|x| floats(x));
+        let (decay, dt_bias) = (floats(&inputs.decay), floats(&inputs.dt_bias));
+        let factors = result(numbers * heads * (FACTORS * CHUNK) as usize);
+        let [of_keys, of_queries] =
+            [(); 2].map(|()| result(numbers * key_heads * (CHUNK * CHUNK) as usize));
+        let corrections = result(if k.chunked { tokens * heads * value_dim } else { 0 });
+        let readers = result(if k.chunked { tokens * heads * key_dim } else { 0 });
+        let before = result(numbers * self.state_len());
+        let y = result(tokens * heads * value_dim);
+        let [heads, key_heads, key_dim, value_dim] =
+            [heads, key_heads, key_dim, value_dim].map(|x| x as u32);
+        let of_chunks = numbers as u32;
+        if k.chunked {
+            let args = GramArgs { width: key_dim, groups: key_heads, chunks: of_chunks };
+            run(&Gram, &args, &[&chunks, &keys, &keys, &of_keys]);
+            run(&Gram, &args, &[&chunks, &q, &keys, &of_queries]);
+            let kernel = DeltaSolve { log_decay: k.log_decay, interleaved: k.interleaved };
+            let args = DeltaSolveArgs {
+                heads,
+                key_heads,
+                key_dim,
+                value_dim,
+                chunks: of_chunks,
+                eps: EPS,
+            };
+            let buffers = [
+                &chunks,
+                &of_keys,
+                &q,
+                &keys,
+                &v,
+                &a,
+                &b,
+                &decay,
+                &dt_bias,
+                &factors,
+                &corrections,
+                &readers,
+            ];
+            run(&kernel, &args, &buffers);
         }
-    });
-    y
-}
+        let args = DeltaArgs { heads, key_heads, value_dim, runs: step.len() as u32, eps: EPS };
+        let mut buffers = vec![&runs, &saves, &q, &keys, &v, &a, &b, &decay, &dt_bias];
+        if k.chunked {
+            buffers.extend([&factors, &readers, &corrections, &before]);
+        }
+        buffers.extend([state, &y]);
+        run(&k, &args, &buffers);
+        if k.chunked {
+            let args = ChunkReadArgs {
+                heads,
+                groups: key_heads,
+                head_dim: value_dim,
+                state: key_dim,
+                chunks: of_chunks,
+            };
+            let buffers = [&chunks, &factors, &of_queries, &q, &before, &corrections, &y];
+            run(&ChunkRead { interleaved: k.interleaved, skip: false }, &args, &buffers);
+        }
+        read(&y)
+    }
 
-/// Runs all kernels of a step.
-fn launch(k: &Delta, shape: Shape, step: &Step, inputs: &Inputs, state: &Memory) -> Vec<f32> {
-    let Shape { heads, key_heads, key_dim, value_dim } = shape;
-    let (runs, saves) = tables(step);
-    let tokens = rows(step) as usize;
-    let mut chunks = vec![0; tokens / CHUNK as usize];
-    fill(&runs, &saves, &mut chunks);
-    let numbers = if k.chunked { chunks.len() } else { 0 };
-    let (runs, saves, chunks) = (words(&runs), words(&saves), words(&chunks));
-    let [q, keys, v, a, b] = &inputs.rows;
-    let [q, keys, v, a, b] = [q, keys, v, a, b].map(|x| floats(x));
-    let (decay, dt_bias) = (floats(&inputs.decay), floats(&inputs.dt_bias));
-    let factors = result(numbers * heads * (FACTORS * CHUNK) as usize);
-    let [of_keys, of_queries] =
-        [(); 2].map(|()| result(numbers * key_heads * (CHUNK * CHUNK) as usize));
-    let corrections = result(if k.chunked { tokens * heads * value_dim } else { 0 });
-    let readers = result(if k.chunked { tokens * heads * key_dim } else { 0 });
-    let before = result(numbers * shape.state_len());
-    let y = result(tokens * heads * value_dim);
-    let [heads, key_heads, key_dim, value_dim] =
-        [heads, key_heads, key_dim, value_dim].map(|x| x as u32);
-    let of_chunks = numbers as u32;
-    if k.chunked {
-        let args = GramArgs { width: key_dim, groups: key_heads, chunks: of_chunks };
-        run(&Gram, &args, &[&chunks, &keys, &keys, &of_keys]);
-        run(&Gram, &args, &[&chunks, &q, &keys, &of_queries]);
-        let kernel = DeltaSolve { log_decay: k.log_decay, interleaved: k.interleaved };
-        let args =
-            DeltaSolveArgs { heads, key_heads, key_dim, value_dim, chunks: of_chunks, eps: EPS };
-        let buffers = [
-            &chunks,
-            &of_keys,
-            &q,
-            &keys,
-            &v,
-            &a,
-            &b,
-            &decay,
-            &dt_bias,
-            &factors,
-            &corrections,
-            &readers,
-        ];
-        run(&kernel, &args, &buffers);
-    }
-    let args = DeltaArgs { heads, key_heads, value_dim, runs: step.len() as u32, eps: EPS };
-    let mut buffers = vec![&runs, &saves, &q, &keys, &v, &a, &b, &decay, &dt_bias];
-    if k.chunked {
-        buffers.extend([&factors, &readers, &corrections, &before]);
-    }
-    buffers.extend([state, &y]);
-    run(k, &args, &buffers);
-    if k.chunked {
-        let args = ChunkReadArgs {
-            heads,
-            groups: key_heads,
-            head_dim: value_dim,
-            state: key_dim,
-            chunks: of_chunks,
+    fn reference(&self, step: &Step, inputs: &Inputs, states: &mut [f32]) -> Vec<f32> {
+        let Self { kernel: k, shape } = *self;
+        let Shape { heads, key_heads, key_dim, value_dim } = shape;
+        let [q, keys, v, a, b] = &inputs.rows;
+        let mut y = vec![0.0; v.len()];
+        let wide = |x: f32| f64::from(x);
+        let unit = |x: &[f32]| -> Vec<f64> {
+            let squares: f64 = x.iter().map(|&x| wide(x).powi(2)).sum();
+            x.iter().map(|&x| wide(x) / (squares + wide(EPS)).sqrt()).collect()
         };
-        let buffers = [&chunks, &factors, &of_queries, &q, &before, &corrections, &y];
-        run(&ChunkRead { interleaved: k.interleaved, skip: false }, &args, &buffers);
+        each(step, states, |state, row| {
+            for h in 0..heads {
+                let key_head = if k.interleaved { h % key_heads } else { h / (heads / key_heads) };
+                let key = (row * key_heads + key_head) * key_dim;
+                let (q, key) = (unit(&q[key..][..key_dim]), unit(&keys[key..][..key_dim]));
+                let given = wide(a[row * heads + h]) + wide(inputs.dt_bias[h]);
+                let d = given.max(0.0) + (-given.abs()).exp().ln_1p();
+                let decay = wide(inputs.decay[h]);
+                let kept = (if k.log_decay { -decay.exp() } else { decay } * d).exp();
+                let beta = 1.0 / (1.0 + (-wide(b[row * heads + h])).exp());
+                let state = &mut state[h * key_dim * value_dim..][..key_dim * value_dim];
+                state.iter_mut().for_each(|s| *s *= kept);
+                for j in 0..value_dim {
+                    let at = (row * heads + h) * value_dim + j;
+                    let known: f64 = (0..key_dim).map(|i| key[i] * state[i * value_dim + j]).sum();
+                    let correction = beta * (wide(v[at]) - known);
+                    let mut sum = 0.0;
+                    for i in 0..key_dim {
+                        let s = &mut state[i * value_dim + j];
+                        *s += key[i] * correction;
+                        sum += q[i] * *s;
+                    }
+                    y[at] = (sum / (key_dim as f64).sqrt()) as f32;
+                }
+            }
+        });
+        y
     }
-    read(&y)
 }
 
-fn check(k: &Delta, shape: Shape, step: &Step) {
-    let inputs = Inputs::new(k, shape, rows(step) as usize);
-    let mut states = random(8, SLOTS * shape.state_len());
-    let state = floats(&states);
-    let y = launch(k, shape, step, &inputs, &state);
-    let wanted = reference(k, shape, step, &inputs, &mut states);
-    let what = format!("{k:?} {shape:?} {step:?}");
-    close(&what, &y, &wanted, 5e-6);
-    close(&what, &read(&state), &states, 5e-6);
-}
+/// What sums may differ by.
+const NEAR: f32 = 5e-6;
 
 const DELTA: Delta =
     Delta { key_dim: 8, log_decay: true, interleaved: false, chunked: false, simdgroups: 2 };
 const SHAPE: Shape = Shape { heads: 3, key_heads: 1, key_dim: 8, value_dim: 20 };
 
+fn case(kernel: Delta, shape: Shape) -> Case {
+    Case { kernel, shape }
+}
+
 #[test]
 fn one_by_one() {
-    for step in &steps() {
-        check(&DELTA, SHAPE, step);
+    for step in steps() {
+        case(DELTA, SHAPE).check(&step, NEAR);
     }
 }
 
 #[test]
+fn cuts_do_not_matter() {
+    case(Delta { chunked: true, ..DELTA }, SHAPE).check_cuts();
+}
+
+#[test]
 fn in_chunks() {
-    for step in &steps() {
-        check(&Delta { chunked: true, ..DELTA }, SHAPE, step);
+    for step in steps() {
+        case(Delta { chunked: true, ..DELTA }, SHAPE).check(&step, NEAR);
     }
 }
 
@@ -235,41 +245,20 @@ fn every_shape() {
         {
             let shape = Shape { heads, key_heads, key_dim, value_dim };
             let key_dim = key_dim as u32;
-            check(&Delta { key_dim, log_decay, interleaved, chunked, simdgroups }, shape, &step);
+            case(Delta { key_dim, log_decay, interleaved, chunked, simdgroups }, shape)
+                .check(&step, NEAR);
         }
     }
     let shape = Shape { heads: 1, key_heads: 1, key_dim: 160, value_dim: 130 };
-    check(&Delta { key_dim: 160, chunked: true, simdgroups: 8, ..DELTA }, shape, &step);
-}
-
-/// Cuts at multiples of a chunk, and saves after each of a few tokens, change no bit.
-#[test]
-fn cuts_do_not_matter() {
-    let k = Delta { chunked: true, ..DELTA };
-    let inputs = Inputs::new(&k, SHAPE, 135);
-    let run = |cuts: &[(u32, &[(u32, u32)])]| {
-        let state = floats(&vec![0.0; SLOTS * SHAPE.state_len()]);
-        let mut done = 0;
-        let mut y = Vec::new();
-        for &(len, saves) in cuts {
-            let slot = if done == 0 { NO_SLOT } else { 0 };
-            let rows = inputs.rows(SHAPE, done as usize..(done + len) as usize);
-            y.extend(launch(&k, SHAPE, &vec![of(len, done, slot, 0, saves)], &rows, &state));
-            done += len;
-        }
-        (y, read(&state)[..SHAPE.state_len()].to_vec())
-    };
-    let whole = run(&[(135, &[])]);
-    assert_eq!(run(&[(64, &[]), (71, &[])]), whole);
-    assert_eq!(run(&[(128, &[(64, 1)]), (3, &[]), (4, &[(1, 2), (2, 3), (3, 4)])]), whole);
+    case(Delta { key_dim: 160, chunked: true, simdgroups: 8, ..DELTA }, shape).check(&step, NEAR);
 }
 
 /// Strong and weak decays side by side, keys that are nearly the same, rates near 1.
 #[test]
 fn hard_chunks() {
-    let k = Delta { chunked: true, ..DELTA };
+    let case = case(Delta { chunked: true, ..DELTA }, SHAPE);
     let step = vec![of(128, 0, NO_SLOT, 0, &[])];
-    let mut inputs = Inputs::new(&k, SHAPE, 128);
+    let mut inputs = case.inputs(128);
     let [_, keys, _, a, b] = &mut inputs.rows;
     for (i, key) in keys.iter_mut().enumerate() {
         *key = 1.0 + 0.3 * *key + (i % 8) as f32 * 0.1;
@@ -278,12 +267,7 @@ fn hard_chunks() {
         *a = if i / 3 % 7 == 0 { 30.0 } else { -9.0 };
     }
     b.iter_mut().for_each(|b| *b = 4.0);
-    let mut states = vec![0.0; SLOTS * SHAPE.state_len()];
-    let state = floats(&states);
-    let y = launch(&k, SHAPE, &step, &inputs, &state);
-    let wanted = reference(&k, SHAPE, &step, &inputs, &mut states);
-    close("outputs", &y, &wanted, 2e-5);
-    close("states", &read(&state), &states, 2e-5);
+    case.compare(&step, &inputs, vec![0.0; SLOTS * case.state_len()], 2e-5);
 }
 
 #[test]

@@ -9,16 +9,19 @@ use tessera_graph::{
 };
 use tessera_kernels::{
     codes::Matrix,
+    end::End,
     experts::{
+        matmul::ExpertMatmul,
         mix::{ExpertMix, ExpertMixArgs},
         product::{ExpertProduct, ExpertProductArgs},
         sort::{ExpertSort, ExpertSortArgs},
         sum::{ExpertSum, ExpertSumArgs},
     },
+    matmul::{Matmul, MatmulArgs},
     unit::Unit,
 };
 use tessera_quant::{Float, Packing, Weight, encode};
-use tessera_tile::{Spec, sim::Memory};
+use tessera_tile::{Spec, ir::Elem, sim::Memory};
 
 /// Routes of `rows` rows to `k` different experts, most of them among the first few.
 fn routes(seed: u64, rows: usize, experts: usize, k: usize) -> Vec<f32> {
@@ -81,11 +84,12 @@ struct Case {
 /// Runs it all, by pairs and by tiles of `tile`.
 fn check(case: Case, simd_rows: u32, tile: u32) {
     let Case { packing, unit, experts, k, hidden, width, rows, bias } = case;
-    let gate = stack(1, packing, experts * width, hidden);
-    let up = stack(3, packing, experts * width, hidden);
+    let (kernel_unit, limits) = Unit::of(unit);
+    // an expert's gate, and under it what it lets through
+    let all = width * if kernel_unit.is_gated() { 2 } else { 1 };
+    let up = stack(3, packing, experts * all, hidden);
     let down = stack(5, packing, experts * hidden, width);
     let (x, routes) = (random(8, rows * hidden), routes(11, rows, experts, k));
-    let (kernel_unit, limits) = Unit::of(unit);
 
     let mut inner = Vec::new();
     let mut wanted = Vec::new();
@@ -93,11 +97,11 @@ fn check(case: Case, simd_rows: u32, tile: u32) {
         let mut sum = vec![0.0f64; hidden];
         for (&e, &share) in routes[..k].iter().zip(&routes[k..]) {
             let e = e as usize;
-            let ups = up.product(e, width, x, bias);
+            let ups = up.product(e, all, x, bias);
             let made: Vec<f32> = match unit {
                 ExpertUnit::Gated(unit) => {
-                    let gates = gate.product(e, width, x, bias);
-                    gates.iter().zip(&ups).map(|(&g, &u)| gated(unit, g, u)).collect()
+                    let (gates, ups) = ups.split_at(width);
+                    gates.iter().zip(ups).map(|(&g, &u)| gated(unit, g, u)).collect()
                 }
                 ExpertUnit::Plain(f) => ups.iter().map(|&u| activate(f, u)).collect(),
             };
@@ -113,45 +117,34 @@ fn check(case: Case, simd_rows: u32, tile: u32) {
     let what = format!("{case:?}");
     let pairs = (rows * k) as u32;
     let (x, routes) = (floats(&x), floats(&routes));
-    let bias_of = |stack: &Stack| floats(&stack.bias);
-    let (gate_bias, up_bias, down_bias) = (bias_of(&gate), bias_of(&up), bias_of(&down));
+    let (up_bias, down_bias) = (floats(&up.bias), floats(&down.bias));
+    let (matrix, ragged) = (Matrix::of(&up.weight), !hidden.is_multiple_of(32));
+
+    // few rows
     let first = ExpertProduct {
-        matrix: Matrix::of(&up.weight),
-        unit: Some(kernel_unit),
+        matrix,
+        unit: kernel_unit,
         k: k as u32,
-        tile: None,
         bias,
-        ragged: !hidden.is_multiple_of(32),
+        ragged,
         rows: simd_rows,
         simdgroups: 2,
     };
-    let args = |rows: usize, cols: usize, items: u32| ExpertProductArgs {
+    let args = ExpertProductArgs {
         experts: experts as u32,
-        rows: rows as u32,
-        cols: cols as u32,
-        items,
+        rows: all as u32,
+        cols: hidden as u32,
+        pairs,
         alpha: limits.alpha,
         limit: limits.limit,
     };
-    let up_by = |kernel: &ExpertProduct, sorted: &[&Memory], items: u32| {
-        let made = result(inner.len());
-        let mut buffers = vec![&x];
-        buffers.extend(sorted);
-        if kernel_unit.is_gated() {
-            buffers.extend(&gate.planes);
-            buffers.extend(bias.then_some(&gate_bias));
-        }
-        buffers.extend(&up.planes);
-        buffers.extend(bias.then_some(&up_bias));
-        buffers.push(&made);
-        run(kernel, &args(width, hidden, items), &buffers);
-        close(&format!("{what} {kernel:?}"), &read(&made), &inner, 5e-6);
-        made
-    };
-
-    // few rows
-    let made = up_by(&first, &[&routes], pairs);
-    let matrix = Matrix::of(&down.weight);
+    let made = result(inner.len());
+    let mut buffers = vec![&x, &routes];
+    buffers.extend(&up.planes);
+    buffers.extend(bias.then_some(&up_bias));
+    buffers.push(&made);
+    run(&first, &args, &buffers);
+    close(&format!("{what} {first:?}"), &read(&made), &inner, 5e-6);
     let ragged = !width.is_multiple_of(32);
     let sum = ExpertSum { matrix, k: k as u32, bias, ragged, rows: simd_rows, simdgroups: 2 };
     let y = result(wanted.len());
@@ -170,20 +163,53 @@ fn check(case: Case, simd_rows: u32, tile: u32) {
     let items = sort.tiles(pairs);
     let (order, tiles) = (result(pairs as usize), result(items as usize * 4));
     run(&sort, &ExpertSortArgs { pairs, tiles: items }, &[&routes, &order, &tiles]);
-    let tiled = ExpertProduct { tile: Some(tile), ..first };
-    let made = up_by(&tiled, &[&order, &tiles], items);
-    let second = ExpertProduct { matrix, unit: None, ragged, ..tiled };
-    let apart = result(pairs as usize * hidden);
-    let mut buffers = vec![&made, &order, &tiles];
-    buffers.extend(&down.planes);
-    buffers.extend(bias.then_some(&down_bias));
-    buffers.push(&apart);
-    run(&second, &args(hidden, width, items), &buffers);
-    let mix = ExpertMix { k: k as u32, threads: 32 };
-    let y = result(wanted.len());
-    let mix_args = ExpertMixArgs { width: hidden_rows, rows: rows as u32 };
-    run(&mix, &mix_args, &[&apart, &routes, &y]);
-    close(&what, &read(&y), &wanted, 5e-6);
+    for stage in [Elem::F32, Elem::F16] {
+        let product = Matmul {
+            matrix,
+            vectors: tile,
+            rows: 16 * simd_rows,
+            down: 1,
+            across: simd_rows,
+            steps: 1,
+            // weights copied ahead are the same
+            depth: if stage == Elem::F16 { 2 } else { 1 },
+            stage,
+            ragged: !hidden.is_multiple_of(32),
+            bias,
+            end: End::Unit(kernel_unit),
+        };
+        let tiled = ExpertMatmul { product, shared: k as u32 };
+        let by = |kernel: &ExpertMatmul, x, stack: &Stack, bias_of, (rows, cols), y: &Memory| {
+            let args = MatmulArgs {
+                rows: rows as u32,
+                cols: cols as u32,
+                vectors: items,
+                alpha: limits.alpha,
+                limit: limits.limit,
+                ..MatmulArgs::default()
+            };
+            let mut buffers = vec![x, &order, &tiles];
+            buffers.extend(&stack.planes);
+            buffers.extend(bias.then_some(bias_of));
+            buffers.push(y);
+            run(kernel, &args, &buffers);
+        };
+        // operands of eleven significant bits
+        let limit = if stage == Elem::F16 { 1e-2 } else { 1e-5 };
+        let made = result(inner.len());
+        by(&tiled, &x, &up, &up_bias, (all, hidden), &made);
+        close(&format!("{what} {tiled:?}"), &read(&made), &inner, limit);
+        let end = End::Parts(1);
+        let product = Matmul { ragged, end, ..product };
+        let second = ExpertMatmul { product, shared: 1 };
+        let apart = result(pairs as usize * hidden);
+        by(&second, &made, &down, &down_bias, (hidden, width), &apart);
+        let mix = ExpertMix { k: k as u32, threads: 32 };
+        let y = result(wanted.len());
+        let mix_args = ExpertMixArgs { width: hidden_rows, rows: rows as u32 };
+        run(&mix, &mix_args, &[&apart, &routes, &y]);
+        close(&what, &read(&y), &wanted, limit);
+    }
 }
 
 const CASE: Case = Case {
@@ -202,7 +228,7 @@ fn every_packing() {
     for packing in Packing::all() {
         let block = packing.block().max(32);
         let (experts, rows) = (3, 2);
-        check(Case { packing, experts, rows, hidden: block, width: block, ..CASE }, 1, 2);
+        check(Case { packing, experts, rows, hidden: block, width: block, ..CASE }, 1, 16);
     }
 }
 
@@ -217,7 +243,7 @@ fn every_unit() {
         ExpertUnit::Plain(Activation::Silu),
     ] {
         for bias in [false, true] {
-            check(Case { unit, bias, ..CASE }, 2, 3);
+            check(Case { unit, bias, ..CASE }, 2, 16);
         }
     }
 }
@@ -228,11 +254,11 @@ fn remainders() {
         [(1, 1, 1, 1, 1), (3, 3, 33, 7, 9), (9, 4, 20, 70, 5), (17, 2, 31, 33, 23)]
     {
         let case = Case { experts, k, hidden, width, rows, bias: true, ..CASE };
-        check(case, 3, 8);
-        check(case, 1, 1);
+        check(case, 2, 32);
+        check(case, 1, 16);
     }
     let packing = Packing::Affine { bits: 4, group: 32, scale: Float::F16 };
-    check(Case { packing, hidden: 1088, width: 96, rows: 2, ..CASE }, 4, 8);
+    check(Case { packing, hidden: 1088, width: 96, rows: 2, ..CASE }, 4, 16);
 }
 
 /// The order of the pairs, and tiles of what lies together.

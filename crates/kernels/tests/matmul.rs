@@ -65,7 +65,7 @@ fn check_parts(
         *y += if kernel.end == End::Residual { residual[i] } else { 0.0 };
     }
     let mut widths = parts.to_vec();
-    if let End::Gated(unit) = kernel.end {
+    if let End::Unit(unit) = kernel.end {
         widths = vec![rows / 2];
         let one =
             |row: &[f32], i| plain_unit(unit, row[i], row[i + rows / 2], args.alpha, args.limit);
@@ -84,7 +84,7 @@ fn check_parts(
     let limit = match (kernel.stage, kernel.end) {
         (Elem::F32, _) => 3e-6,
         // clipped, it is small beside the products it is made of
-        (_, End::Gated(_)) => 8e-3,
+        (_, End::Unit(_)) => 8e-3,
         _ => 2e-3,
     };
     let what = format!("{packing:?} {vectors} x {parts:?} x {cols} {kernel:?}");
@@ -166,7 +166,7 @@ fn parts() {
 fn units() {
     for unit in [Unit::Gated(Activation::Silu), Unit::Clipped] {
         for (rows, bias) in [(2, false), (64, true), (66, true), (80, false)] {
-            let kernel = Matmul { bias, end: End::Gated(unit), ..small(FOUR_BITS, 128) };
+            let kernel = Matmul { bias, end: End::Unit(unit), ..small(FOUR_BITS, 128) };
             check(FOUR_BITS, 17, rows, 128, &kernel);
             let kernel = Matmul { rows: 64, steps: 2, stage: Elem::F16, ..kernel };
             check(FOUR_BITS, 17, rows, 128, &kernel);
@@ -215,7 +215,7 @@ fn depths() {
         let kernel = Matmul { vectors, rows, down, across, ..small(FOUR_BITS, 192) };
         check_depths(FOUR_BITS, 21, rows as usize + 5, 192, &kernel);
     }
-    let gated = End::Gated(Unit::Gated(Activation::Silu));
+    let gated = End::Unit(Unit::Gated(Activation::Silu));
     let kernel = Matmul { bias: true, end: gated, ..small(FOUR_BITS, 128) };
     check_depths(FOUR_BITS, 17, 66, 128, &kernel);
 }
@@ -259,7 +259,7 @@ fn what_it_cannot_do_is_told() {
     refused(Matmul { depth: 3, steps: 2, ..large }, args);
     refused(Matmul { end: End::Parts(4), ..kernel }, args);
     refused(Matmul { end: End::Parts(2), ..kernel }, MatmulArgs { first: 2, ..args });
-    refused(Matmul { end: End::Gated(Unit::Clipped), ..kernel }, args);
+    refused(Matmul { end: End::Unit(Unit::Clipped), ..kernel }, args);
     refused(Matmul { stage: Elem::BF16, ..kernel }, args);
     refused(Matmul { vectors: 128, rows: 128, ..kernel }, args);
     refused(Matmul { vectors: 128, rows: 80, down: 8, across: 5, ..kernel }, args);

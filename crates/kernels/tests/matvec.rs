@@ -35,7 +35,9 @@ impl Asked {
             rows: 2,
             simdgroups: 2,
             batch: 1,
+            split: 1,
             blocks: 32,
+            turns: 1,
             ragged: !cols.is_multiple_of(32),
             norm: false,
             bias: false,
@@ -47,6 +49,8 @@ impl Asked {
     /// Runs it and compares.
     fn check(&self) {
         let Self { packing, parts, cols, vectors, kernel } = self;
+        let turns = cols.div_ceil(32).div_ceil(kernel.blocks as usize) as u32;
+        let kernel = &Matvec { turns, ..*kernel };
         let (cols, vectors, rows) = (*cols, *vectors, parts.iter().sum::<usize>());
         let weight = encode(*packing, rows, cols, &random(7, rows * cols)).expect("encodes");
         let packed = kernel.matrix.pack(&weight).expect("finite");
@@ -70,7 +74,7 @@ impl Asked {
             *y += if kernel.bias { bias[i % rows] } else { 0.0 };
             *y += if kernel.end == End::Residual { residual[i] } else { 0.0 };
         }
-        if let End::Gated(unit) = kernel.end {
+        if let End::Unit(unit) = kernel.end {
             let half = rows / 2;
             let of = |row: &[f32]| -> Vec<f32> {
                 (0..half).map(|i| plain_unit(unit, row[i], row[i + half], alpha, limit)).collect()
@@ -140,6 +144,12 @@ fn remainders_and_epilogues() {
     let mut asked = Asked::new(FOUR_BITS, 3, 4224);
     asked.kernel = Matvec { blocks: 128, norm: true, ..asked.kernel };
     asked.check();
+    for (split, blocks, cols) in [(2, 64, 1000usize), (4, 128, 4800), (2, 128, 128)] {
+        let mut asked = Asked::new(FOUR_BITS, 11, cols.next_multiple_of(64));
+        asked.vectors = 1;
+        asked.kernel = Matvec { simdgroups: 4, split, blocks, norm: true, ..asked.kernel };
+        asked.check();
+    }
     let mut asked = Asked::new(Packing::Nvfp4, 3, 48);
     asked.vectors = 2;
     asked.kernel = Matvec { rows: 1, end: End::Residual, ..asked.kernel };
@@ -159,7 +169,7 @@ fn parts_norms_and_units() {
     for (unit, rows) in [(Unit::Gated(Activation::Silu), 10), (Unit::Clipped, 2)] {
         let mut asked = Asked::new(FOUR_BITS, rows, 192);
         asked.vectors = 3;
-        let end = End::Gated(unit);
+        let end = End::Unit(unit);
         asked.kernel = Matvec { rows: 4, batch: 2, norm: true, bias: true, end, ..asked.kernel };
         asked.check();
     }

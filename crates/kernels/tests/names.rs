@@ -52,14 +52,16 @@ fn the_longest_is_short_enough() {
         rows: 8,
         simdgroups: 8,
         batch: 4,
+        split: 8,
         blocks: 128,
+        turns: 100,
         ragged: true,
         norm: true,
         bias: true,
-        end: End::Gated(Unit::Gated(Activation::GeluTanh)),
+        end: End::Unit(Unit::Gated(Activation::GeluTanh)),
     };
-    let expected =
-        "matvec_q4_bf16b_g128_r8_s8_batch4_blocks128_ragged_norm_bias_gated_gated_gelu_tanh";
+    let geometry = "q4_bf16b_g128_r8_simdgroups8_batch4_split8_blocks128_t100";
+    let expected = format!("matvec_{geometry}_ragged_norm_bias_unit_gated_gelu_tanh");
     assert_eq!(matvec.name(), expected);
     let route = Route {
         experts: 512,

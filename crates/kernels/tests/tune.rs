@@ -8,7 +8,7 @@ use tessera_kernels::{
     codes::Matrix,
     delta::{Delta, DeltaArgs},
     end::End,
-    experts::{product::ExpertProduct, sum::ExpertSum},
+    experts::{matmul::ExpertMatmul, product::ExpertProduct, sum::ExpertSum},
     matmul::Matmul,
     matvec::{Matvec, MatvecArgs},
     rms_norm::RmsNorm,
@@ -59,7 +59,19 @@ fn check<T: Tunable>(kernel: T) -> usize {
 
 fn matvec(end: End, batch: u32) -> Matvec {
     let (matrix, ragged, norm, bias) = (matrix(), false, true, false);
-    Matvec { matrix, rows: 2, simdgroups: 4, batch, blocks: 32, ragged, norm, bias, end }
+    Matvec {
+        matrix,
+        rows: 2,
+        simdgroups: 4,
+        batch,
+        split: 1,
+        blocks: 32,
+        turns: 1,
+        ragged,
+        norm,
+        bias,
+        end,
+    }
 }
 
 fn matmul(stage: Elem, end: End) -> Matmul {
@@ -100,8 +112,8 @@ fn attend_tile(stage: Elem, head_dim: u32) -> AttendTile {
 #[test]
 fn candidates_are_kernels() {
     assert!(check(matvec(End::Parts(1), 1)) >= 16);
-    assert!(check(matvec(End::Gated(gated()), 4)) >= 8);
-    for end in [End::Parts(3), End::Gated(gated())] {
+    assert!(check(matvec(End::Unit(gated()), 4)) >= 8);
+    for end in [End::Parts(3), End::Unit(gated())] {
         assert!(check(matmul(Elem::F16, end)) > 10);
     }
     let cache = Cache { elem: Elem::F16, head_dim: 128 };
@@ -111,13 +123,12 @@ fn candidates_are_kernels() {
         assert!(check(attend) >= 3);
     }
     assert!(check(attend_tile(Elem::F16, 128)) > 2);
-    for tile in [None, Some(8)] {
-        let (k, bias, ragged, rows, simdgroups) = (4, true, false, 2, 4);
-        let unit = Some(gated());
-        let matrix = matrix();
-        check(ExpertProduct { matrix, unit, k, tile, bias, ragged, rows, simdgroups });
-        check(ExpertSum { matrix, k, bias, ragged, rows, simdgroups });
-    }
+    let (matrix, unit) = (matrix(), gated());
+    let (k, bias, ragged, rows, simdgroups) = (4, true, false, 2, 4);
+    check(ExpertProduct { matrix, unit, k, bias, ragged, rows, simdgroups });
+    check(ExpertSum { matrix, k, bias, ragged, rows, simdgroups });
+    let product = matmul(Elem::F16, End::Unit(unit));
+    assert!(check(ExpertMatmul { product, shared: k }) > 3);
     assert_eq!(check(RmsNorm { per_head: false, threads: 256 }), 5);
     assert_eq!(check(RmsNorm { per_head: true, threads: 96 }), 6);
     for chunked in [false, true] {
@@ -131,12 +142,12 @@ fn candidates_are_kernels() {
 #[test]
 fn limits_leave_fewer() {
     // f32 takes twice the shared memory
-    let of = |stage| matmul(stage, End::Gated(gated())).candidates().len();
+    let of = |stage| matmul(stage, End::Unit(gated())).candidates().len();
     assert!(of(Elem::F32) < of(Elem::F16));
     let of = |stage| attend_tile(stage, 256).candidates().len();
     assert!(of(Elem::F32) < of(Elem::F16));
     // sums of many vectors take registers
-    let of = |batch| matvec(End::Gated(gated()), batch).candidates().len();
+    let of = |batch| matvec(End::Unit(gated()), batch).candidates().len();
     assert!(of(4) < of(1));
     // simdgroups divide the rows of a state, and are no more than a kernel takes
     let delta =

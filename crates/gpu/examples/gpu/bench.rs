@@ -10,7 +10,7 @@ use tessera_gpu::{
 use tessera_kernels::{
     codes::{Matrix, form_name},
     end::End,
-    matvec::{Matvec, MatvecArgs, blocks},
+    matvec::{Matvec, MatvecArgs},
 };
 use tessera_quant::{Float, Packing};
 use tessera_tile::{Arguments, Program, Record, Spec, prelude::*};
@@ -110,32 +110,39 @@ fn program(spec: &impl Record) -> Result<Program, DeviceError> {
 fn cases() -> [(Packing, &'static [(usize, usize)]); 3] {
     let affine = Packing::Affine { bits: 4, group: 64, scale: Float::F16 };
     [
-        (affine, &[(4096, 4096), (14336, 4096), (4096, 14336), (576, 1536)]),
+        (affine, &[(4096, 4096), (14336, 4096), (4096, 14336)]),
         (Packing::Ggml(GgmlType::Q4_0), &[(2048, 2048), (16384, 2048), (2048, 8192)]),
         (Packing::Ggml(GgmlType::Q6_K), &[(128_256, 2048)]),
     ]
 }
 
 /// Vectors at once.
-const BATCHES: [u32; 3] = [1, 2, 4];
+const BATCHES: [u32; 1] = [1];
 
 /// Kernels to choose from, for a number of columns; those of one geometry beside each other.
 fn geometries(matrix: Matrix, cols: u32) -> Vec<Matvec> {
-    let geometries = [1, 2, 4].into_iter().flat_map(|rows| [2, 4, 8].map(|s| (rows, s)));
-    let kernels = geometries.flat_map(|(rows, simdgroups)| {
-        BATCHES.map(|batch| Matvec {
-            matrix,
-            rows,
-            simdgroups,
-            batch,
-            blocks: blocks(cols, batch),
-            ragged: false,
-            norm: false,
-            bias: false,
-            end: End::Parts(1),
+    let geometries = [1, 2, 4].into_iter().flat_map(|rows| [4, 8].map(|s| (rows, s)));
+    let geometries = geometries.flat_map(|(rows, s)| [1, 2, 4].map(|split| (rows, s, split)));
+    let kernels = geometries.flat_map(|(rows, simdgroups, split)| {
+        BATCHES.map(|batch| {
+            Matvec {
+                matrix,
+                rows,
+                simdgroups,
+                batch,
+                split,
+                blocks: 32,
+                turns: 1,
+                ragged: false,
+                norm: false,
+                bias: false,
+                end: End::Parts(1),
+            }
+            .over(cols)
         })
     });
-    kernels.collect()
+    let args = |batch| MatvecArgs { rows: 64, cols, vectors: batch, ..MatvecArgs::default() };
+    kernels.filter(|kernel| kernel.check(&args(kernel.batch)).is_ok()).collect()
 }
 
 fn table(device: &mut Cuda) -> Result<(), DeviceError> {
@@ -154,9 +161,9 @@ fn table(device: &mut Cuda) -> Result<(), DeviceError> {
             let megabytes = weights.bytes as f64 / 1e6;
             println!("{rows} x {cols}: {megabytes:.1} MB, {} copies", weights.copies);
             for (kernel, pipeline) in kernels.iter().zip(&pipelines) {
-                let Matvec { rows: each, simdgroups, batch, .. } = *kernel;
+                let Matvec { rows: each, simdgroups, batch, split, .. } = *kernel;
                 if batch == BATCHES[0] {
-                    print!("  rows {each} simdgroups {simdgroups}:");
+                    print!("\n  rows {each} simdgroups {simdgroups} split {split}:");
                 }
                 let args = MatvecArgs {
                     rows: rows as u32,
@@ -173,9 +180,6 @@ fn table(device: &mut Cuda) -> Result<(), DeviceError> {
                 };
                 let speed = speed(device, &turns)?;
                 print!("  {speed:6.0} ({:3.0} %)", speed / copied * 100.0);
-                if batch == BATCHES[BATCHES.len() - 1] {
-                    println!();
-                }
             }
         }
     }

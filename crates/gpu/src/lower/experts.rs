@@ -1,14 +1,17 @@
 //! Mixtures of experts.
 
-use tessera_graph::{BackendError, Expert, Experts, Node, Part, Router};
+use tessera_graph::{BackendError, Experts, Node, Part, Router};
 use tessera_kernels::{
     codes::STEP,
+    end::End,
     experts::{
+        matmul::ExpertMatmul,
         mix::{ExpertMix, ExpertMixArgs},
         product::{ExpertProduct, ExpertProductArgs},
         sort::{ExpertSort, ExpertSortArgs},
         sum::{ExpertSum, ExpertSumArgs},
     },
+    matmul::{Matmul, MatmulArgs},
     route::{Route, RouteArgs, Scores},
     unit::Unit,
 };
@@ -22,15 +25,30 @@ use crate::{
 /// Rows for which each pair of a row and a route is a product by itself; more are sorted by expert.
 const FEW: u32 = 4;
 
-/// Pairs of a tile, for which weights are read once.
-const TILE: u32 = 8;
+/// Pairs of a tile, for up to so many rows.
+const TILES: [(u32, u32); 2] = [(64, 16), (u32::MAX, 32)];
 
-/// One of an expert's three matrices, stacked over all experts.
+/// Matrices of all experts, one under the other.
 struct Stack {
     planes: Planes,
     bias: Option<Range>,
     /// Rows of one expert.
     rows: u32,
+}
+
+impl Stack {
+    /// What kernels bind.
+    fn ranges(&self) -> Vec<Range> {
+        self.planes.ranges.iter().copied().chain(self.bias).collect()
+    }
+
+    fn cols(&self) -> u32 {
+        self.planes.cols as u32
+    }
+
+    fn ragged(&self) -> bool {
+        !self.cols().is_multiple_of(STEP)
+    }
 }
 
 impl Lower<'_> {
@@ -57,136 +75,128 @@ impl Lower<'_> {
         self.launch(&node.label, rows, kernel, bindings, args)
     }
 
-    /// A matrix of all experts.
-    fn stack<'b>(
-        &mut self,
-        experts: &'b [Expert],
-        part: impl Fn(&'b Expert) -> Option<&'b Part>,
-    ) -> Result<Option<Stack>, BackendError> {
-        let parts: Vec<&Part> = experts.iter().filter_map(part).collect();
-        if parts.len() < experts.len() {
-            return Ok(None);
-        }
+    /// The parts of all experts, which are `each` of one.
+    fn stack(&mut self, parts: &[&Part], each: usize) -> Result<Stack, BackendError> {
         let ids: Vec<_> = parts.iter().map(|part| part.weight).collect();
-        let rows = self.bound[ids[0]].rows as u32;
+        let rows = ids[..each].iter().map(|&id| self.bound[id].rows as u32).sum();
         let planes = self.planes(&ids)?;
         let biases: Vec<_> = parts.iter().filter_map(|part| part.bias).collect();
-        let all = biases.len() == parts.len();
-        let bias = all.then(|| self.plan.vectors(&biases, self.bound));
-        Ok(Some(Stack { planes, bias, rows }))
+        let bias = (!biases.is_empty()).then(|| self.plan.vectors(&biases, self.bound));
+        Ok(Stack { planes, bias, rows })
     }
 
     pub(super) fn experts(&mut self, node: &Node, op: &Experts) -> Result<(), BackendError> {
         let label = &node.label;
-        let gate = self.stack(&op.experts, |expert| expert.gate.as_ref())?;
-        let missing = || unsupported(label, "experts without matrices");
-        let up = self.stack(&op.experts, |expert| Some(&expert.up))?.ok_or_else(missing)?;
-        let down = self.stack(&op.experts, |expert| Some(&expert.down))?.ok_or_else(missing)?;
         let (unit, limits) = Unit::of(op.unit);
-        if gate.as_ref().is_some_and(|gate| {
-            gate.planes.matrix != up.planes.matrix || gate.bias.is_some() != up.bias.is_some()
-        }) {
-            return Err(unsupported(label, "experts whose gates are in another packing"));
+        // a gate, and under it what it lets through
+        let first: Vec<&Part> =
+            op.experts.iter().flat_map(|expert| expert.gate.iter().chain([&expert.up])).collect();
+        let second: Vec<&Part> = op.experts.iter().map(|expert| &expert.down).collect();
+        let each = if unit.is_gated() { 2 } else { 1 };
+        let biased = |parts: &[&Part]| parts.iter().filter(|part| part.bias.is_some()).count();
+        let alike = |parts: &[&Part]| [0, parts.len()].contains(&biased(parts));
+        if op.experts.is_empty() || first.len() != each * op.experts.len() {
+            return Err(unsupported(label, "experts without matrices"));
         }
+        if !alike(&first) || !alike(&second) {
+            return Err(unsupported(label, "experts of which some have biases"));
+        }
+        let (up, down) = (self.stack(&first, each)?, self.stack(&second, 1)?);
         let (x, routes, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
-        let (rows, k) = (self.rows(y), op.k as u32);
-        let (experts, width, cols) = (op.experts.len() as u32, up.rows, up.planes.cols as u32);
-        let sort = ExpertSort { experts, k, tile: TILE, threads: 128 };
-        let pairs = self.limits.tokens * op.k;
+        let (rows, k, experts) = (self.rows(y), op.k as u32, op.experts.len() as u32);
+        let most_pairs = self.limits.tokens * op.k;
+        let tiles = |tile: u32| {
+            let sort = ExpertSort { experts, k, tile, threads: 128 };
+            move |pairs: u32| sort.tiles(pairs)
+        };
+        let most_tiles = TILES.map(|(_, tile)| tiles(tile)(most_pairs as u32)).into_iter().max();
         let words = |n: usize| n * 4;
         let scratch = self.scratch(&[
-            words(pairs * width as usize),
-            words(pairs * down.rows as usize),
-            words(pairs),
-            words(sort.tiles(pairs as u32) as usize * 4),
+            words(most_pairs * down.planes.cols),
+            words(most_pairs * down.rows as usize),
+            words(most_pairs),
+            words(most_tiles.unwrap_or(0) as usize * 4),
         ]);
-        let [between, after, order, tiles] = scratch[..] else {
+        let [between, after, order, places] = scratch[..] else {
             return Err(unsupported(label, "scratch"));
         };
         let (x, routes, y) = (self.value(x), self.value(routes), self.value(y));
         let pairs = move |shape: &Shape| shape.rows(rows) * k;
 
         // few rows: gate and up of each pair, then the sum over down
-        let product = ExpertProduct {
+        let few = (0, FEW);
+        let kernel = ExpertProduct {
             matrix: up.planes.matrix,
-            unit: Some(unit),
+            unit,
             k,
-            tile: None,
             bias: up.bias.is_some(),
-            ragged: !cols.is_multiple_of(STEP),
+            ragged: up.ragged(),
             rows: 2,
             simdgroups: 4,
         };
-        let weights = weights_of(gate.as_ref(), &up);
-        let first = move |items: u32| ExpertProductArgs {
+        let (up_rows, up_cols) = (up.rows, up.cols());
+        let args = move |shape: &Shape| ExpertProductArgs {
             experts,
-            rows: width,
-            cols,
-            items,
+            rows: up_rows,
+            cols: up_cols,
+            pairs: pairs(shape),
             alpha: limits.alpha,
             limit: limits.limit,
         };
-        let bindings = [vec![x, routes], weights.clone(), vec![between]].concat();
-        let few = (0, FEW);
-        let args = move |shape: &Shape| first(pairs(shape));
-        self.launch_tuned(label, rows, few, product, &bindings, args)?;
-        let sum = ExpertSum {
+        let bindings = [vec![x, routes], up.ranges(), vec![between]].concat();
+        self.launch_tuned(label, rows, few, kernel, &bindings, args)?;
+        let kernel = ExpertSum {
             matrix: down.planes.matrix,
             k,
             bias: down.bias.is_some(),
-            ragged: !width.is_multiple_of(STEP),
+            ragged: down.ragged(),
             rows: 2,
             simdgroups: 4,
         };
-        let mut bindings = vec![between, routes];
-        bindings.extend(weights_of(None, &down));
-        bindings.push(y);
-        let out = down.rows;
+        let (out, cols) = (down.rows, down.cols());
         let args = move |shape: &Shape| ExpertSumArgs {
             experts,
             rows: out,
-            cols: width,
+            cols,
             step_rows: shape.rows(rows),
         };
-        self.launch_tuned(label, rows, few, sum, &bindings, args)?;
+        let bindings = [vec![between, routes], down.ranges(), vec![y]].concat();
+        self.launch_tuned(label, rows, few, kernel, &bindings, args)?;
 
         // many rows: sorted by expert, then in tiles
-        let many = (FEW, u32::MAX);
-        let args = move |shape: &Shape| {
-            let pairs = pairs(shape);
-            ExpertSortArgs { pairs, tiles: sort.tiles(pairs) }
-        };
-        self.launch_within(label, rows, many, sort, &[routes, order, tiles], args)?;
-        let items = move |shape: &Shape| sort.tiles(pairs(shape));
-        let tiled = ExpertProduct { tile: Some(TILE), ..product };
-        let bindings = [vec![x, order, tiles], weights, vec![between]].concat();
-        let args = move |shape: &Shape| first(items(shape));
-        self.launch_tuned(label, rows, many, tiled, &bindings, args)?;
-        let second = ExpertProduct {
-            matrix: down.planes.matrix,
-            unit: None,
-            bias: down.bias.is_some(),
-            ragged: !width.is_multiple_of(STEP),
-            ..tiled
-        };
-        let bindings = [vec![between, order, tiles], weights_of(None, &down), vec![after]].concat();
-        let args = move |shape: &Shape| ExpertProductArgs {
-            rows: out,
-            cols: width,
-            ..first(items(shape))
-        };
-        self.launch_tuned(label, rows, many, second, &bindings, args)?;
-        let mix = ExpertMix { k, threads: 128 };
-        let args = move |shape: &Shape| ExpertMixArgs { width: out, rows: shape.rows(rows) };
-        self.launch_within(label, rows, many, mix, &[after, routes, y], args)
+        let mut least = FEW;
+        for (most, tile) in TILES {
+            let within = (std::mem::replace(&mut least, most), most);
+            let sort = ExpertSort { experts, k, tile, threads: 128 };
+            let args = move |shape: &Shape| {
+                let pairs = pairs(shape);
+                ExpertSortArgs { pairs, tiles: sort.tiles(pairs) }
+            };
+            self.launch_within(label, rows, within, sort, &[routes, order, places], args)?;
+            let steps =
+                [(&up, x, between, End::Unit(unit), k), (&down, between, after, End::Parts(1), 1)];
+            for (stack, from, to, end, shared) in steps {
+                let block = Matmul::new(stack.planes.matrix, self.tuning.stage, tile);
+                let product =
+                    Matmul { ragged: stack.ragged(), bias: stack.bias.is_some(), end, ..block };
+                let (rows_of, cols) = (stack.rows, stack.cols());
+                let args = move |shape: &Shape| MatmulArgs {
+                    rows: rows_of,
+                    cols,
+                    vectors: sort.tiles(pairs(shape)),
+                    first: 0,
+                    second: 0,
+                    alpha: limits.alpha,
+                    limit: limits.limit,
+                };
+                let kernel = ExpertMatmul { product, shared };
+                let bindings = [vec![from, order, places], stack.ranges(), vec![to]].concat();
+                self.launch_tuned(label, rows, within, kernel, &bindings, args)?;
+            }
+            let mix = ExpertMix { k, threads: 128 };
+            let args = move |shape: &Shape| ExpertMixArgs { width: out, rows: shape.rows(rows) };
+            self.launch_within(label, rows, within, mix, &[after, routes, y], args)?;
+        }
+        Ok(())
     }
-}
-
-/// Buffers of a gate, if there is one, and of what it lets through, each with its bias.
-fn weights_of(gate: Option<&Stack>, up: &Stack) -> Vec<Range> {
-    let of = |stack: &Stack| {
-        let planes = stack.planes.ranges.iter().copied();
-        planes.chain(stack.bias).collect::<Vec<_>>()
-    };
-    [gate.map(of).unwrap_or_default(), of(up)].concat()
 }

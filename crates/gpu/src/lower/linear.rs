@@ -8,7 +8,7 @@ use tessera_kernels::{
     embed::{Embed, EmbedArgs},
     end::End,
     matmul::{Matmul, MatmulArgs},
-    matvec::{self, Matvec, MatvecArgs},
+    matvec::{Matvec, MatvecArgs},
     rms_norm::{RmsNorm, RmsNormArgs},
     unit::{Limits, Unit},
 };
@@ -86,14 +86,16 @@ impl Lower<'_> {
         let &Product { linear, ref planes, ref rows, norm, bias, .. } = work;
         let (part_rows, rows, cols) = (rows, planes.rows as u32, planes.cols as u32);
         let (end, Limits { alpha, limit }) = work.end();
-        // of small matrices each row has a simdgroup, so that there is work for a whole GPU
-        let small = rows < 1024;
+        // each row of a small matrix has a simdgroup, so that there is work for a whole GPU
+        let small = rows < 4096;
         let kernel = Matvec {
             matrix: planes.matrix,
-            rows: if small || matches!(end, End::Gated(_)) { 1 } else { 2 },
-            simdgroups: if small { 4 } else { 8 },
+            rows: if small || matches!(end, End::Unit(_)) { 1 } else { 2 },
+            simdgroups: if rows < 1024 { 4 } else { 8 },
             batch: 1,
+            split: 1,
             blocks: 32,
+            turns: 1,
             ragged: !cols.is_multiple_of(STEP),
             norm: norm.is_some(),
             bias: bias.is_some(),
@@ -109,7 +111,7 @@ impl Lower<'_> {
         for batch in BATCHES {
             let last = batch == BATCHES[BATCHES.len() - 1];
             let most = if last { FEW } else { batch };
-            let kernel = Matvec { batch, blocks: matvec::blocks(cols, batch), ..kernel };
+            let kernel = Matvec { batch, ..kernel }.over(cols);
             let args = move |shape: &Shape| MatvecArgs {
                 rows,
                 cols,
@@ -156,19 +158,6 @@ impl Lower<'_> {
             input = normed;
         }
         let (end, Limits { alpha, limit }) = work.end();
-        let kernel = Matmul {
-            matrix: planes.matrix,
-            vectors: 32,
-            rows: 32,
-            down: 1,
-            across: 2,
-            steps: 1,
-            depth: 1,
-            stage: self.tuning.stage,
-            ragged: !cols.is_multiple_of(STEP),
-            bias: bias.is_some(),
-            end,
-        };
         let mut bindings = vec![input];
         bindings.extend(self.operands(work));
         let (first, second) = (part_rows[0], part_rows.get(1).copied().unwrap_or(0));
@@ -181,7 +170,18 @@ impl Lower<'_> {
             alpha,
             limit,
         };
-        self.launch_tuned(label, of, within, kernel, &bindings, args)
+        let mut least = FEW;
+        for (vectors, most) in Matmul::SIZES.into_iter().zip([16, 64, u32::MAX]) {
+            let kernel = Matmul {
+                ragged: !cols.is_multiple_of(STEP),
+                bias: bias.is_some(),
+                end,
+                ..Matmul::new(planes.matrix, self.tuning.stage, vectors)
+            };
+            let within = (std::mem::replace(&mut least, most), most);
+            self.launch_tuned(label, of, within, kernel, &bindings, args)?;
+        }
+        Ok(())
     }
 
     /// What is bound after a product's input.
@@ -216,7 +216,7 @@ impl Product<'_> {
             Epilogue::Residual => (End::Residual, Limits::default()),
             Epilogue::Glu(unit) => {
                 let (unit, limits) = Unit::of(ExpertUnit::Gated(unit));
-                (End::Gated(unit), limits)
+                (End::Unit(unit), limits)
             }
         }
     }

@@ -3,7 +3,9 @@
 //! Version 1: a threadgroup takes the query heads of one key head and one split. Scores: four lanes a key. Values: as
 //! many lanes as a value has vectors of 16 bytes, four positions at a time, added up in order in the end.
 
+mod scores;
 mod split;
+mod values;
 
 use tessera_tile::prelude::*;
 
@@ -11,10 +13,10 @@ use crate::{
     cache::Cache,
     check::ensure,
     sight::{Masks, Sight},
-    tables::{NO_PAGE, PAGE},
+    tables::PAGE,
     tune::{Tunable, pairs, variants},
 };
-use split::{Heads, Shelf, add_up, gather, score, weigh};
+use split::Split;
 
 /// A score of what is not seen.
 pub const MASKED: f32 = f32::MIN;
@@ -155,37 +157,16 @@ fn attend(
     let run = run_of.at(row);
     let masks = Masks::of(masks, a.mask_words, runs, || run);
     let seen = k.sight.of(masks, row, positions.at(row), a.window);
-    let split = seen.first / k.split + group(2);
-    if split * k.split <= seen.last {
-        let shares = k.group.div_ceil(k.share);
-        let kv_head = group(0) / shares;
-        let (first, end) = ((group(0) % shares) * k.share, (kv_head + 1) * k.group);
-        let heads = Heads { kv_head, kv_heads: a.kv_heads, first: kv_head * k.group + first, end };
-        let shelf = Shelf {
-            query: shared("query", k.share * k.cache.head_dim),
-            scores: shared("scores", k.scores()),
-            here: shared("here", k.split / PAGE),
-        };
-        for i in (thread()..k.share * k.cache.head_dim).step_by(threads()) {
-            let head = min(heads.first + i / k.cache.head_dim, heads.end - 1);
-            let from = (row * a.kv_heads * k.group + head) * k.cache.head_dim;
-            shelf.query.set(i, queries.at(from + i % k.cache.head_dim) * a.scale);
-        }
-        if thread() < k.split / PAGE {
-            let page = split * (k.split / PAGE) + thread();
-            let mut here = NO_PAGE;
-            if (page >= seen.first / PAGE) & (page <= seen.last / PAGE) {
-                here = table.at(starts.at(run) + page);
-            }
-            shelf.here.set(thread(), here);
-        }
+    let number = seen.first / k.split + group(2);
+    if number * k.split <= seen.last {
+        let split = Split::new(k, &a, pages, seen, number);
+        split.put_queries(row, queries);
+        split.put_pages(table, || starts.at(run));
         barrier();
-        score(k, &shelf, &heads, &seen, split, pages, a.softcap);
+        split.score();
         barrier();
-        let out = (group(1) * a.kv_heads * k.group * a.splits) + group(2);
-        weigh(k, &shelf, &heads, out, a.splits, totals);
+        split.weigh(totals);
         barrier();
-        let sums = gather(k, &shelf, &heads, &seen, split, pages);
-        add_up(k, &shelf, &heads, &sums, out, a.splits, parts);
+        split.add_up(&split.gather(), parts);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) enum Operand {
 
 impl Operand {
     /// The `i`-th row of the thread whose place along this side is `place`.
-    pub fn row(self, place: Val<u32>, i: u32) -> Val<u32> {
+    fn row(self, place: Val<u32>, i: u32) -> Val<u32> {
         match self {
             Self::Rows(..) => place + i * (SIDE / 4),
             Self::Depths(_) => place * 4 + i,
@@ -44,16 +44,53 @@ impl Operand {
 /// A thread's sums of a block: 4 rows by 4 columns.
 pub(crate) struct Block {
     /// First by row.
-    pub sums: [[Var<f32>; 4]; 4],
+    sums: [[Var<f32>; 4]; 4],
+}
+
+impl Block {
+    /// The thread's elements: row, column, and what it is now. The operands are those of the product.
+    pub fn elements(
+        &self,
+        rows: Operand,
+        columns: Operand,
+    ) -> impl Iterator<Item = (Val<u32>, Val<u32>, Val<f32>)> {
+        (0..16u32).map(move |at| {
+            let (i, j) = (at / 4, at % 4);
+            let sum = self.sums[i as usize][j as usize].get();
+            (rows.row(row_place(), i), columns.row(column_place(), j), sum)
+        })
+    }
+}
+
+/// One group's columns of a matrix `[rows, groups * width]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns {
+    pub of: In<F32>,
+    pub group: Val<u32>,
+    pub groups: Val<u32>,
+    pub width: Val<u32>,
+}
+
+impl Columns {
+    /// Where column `i` of a row is.
+    pub fn place(&self, row: Val<u32>, i: Val<u32>) -> Val<u32> {
+        (row * self.groups + self.group) * self.width + i
+    }
+
+    /// The element there; 0 beyond the last column.
+    #[device]
+    pub fn at(&self, row: Val<u32>, i: Val<u32>) -> Val<f32> {
+        or_zero(self.of, i < self.width, self.place(row, i))
+    }
 }
 
 /// The thread's place along the rows.
-pub(crate) fn row_place() -> Val<u32> {
+fn row_place() -> Val<u32> {
     thread() / (SIDE / 4)
 }
 
 /// The thread's place along the columns.
-pub(crate) fn column_place() -> Val<u32> {
+fn column_place() -> Val<u32> {
     thread() % (SIDE / 4)
 }
 

@@ -6,7 +6,7 @@ use tessera_tile::prelude::*;
 
 use super::{
     CHUNK, NO_CHUNK,
-    block::{Operand, SIDE, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
+    block::{Columns, Operand, SIDE, THREADS, multiply_add, stage, zeros},
     factor, factor_of,
 };
 use crate::{check, recurrence::rate, unit::softplus};
@@ -104,31 +104,23 @@ fn scan_carry(
         }
         barrier();
         let block = zeros();
-        let of_group = head / (a.heads / a.groups);
+        let group = head / (a.heads / a.groups);
+        let b = Columns { of: b, group, groups: a.groups, width: a.state };
+        let x = Columns { of: x, group: head, groups: a.heads, width: a.head_dim };
+        let (rows, columns) = (Operand::Depths(writers), Operand::Depths(inputs));
         for at in (val(0)..CHUNK).step_by(DEPTH) {
             stage(writers, DEPTH, SIDE, SIDE, |t, n| {
-                let n = first_row + n;
-                let place = ((first + at + t) * a.groups + of_group) * a.state + n;
-                or_zero(b, n < a.state, place) * left.at(at + t)
+                b.at(first + at + t, first_row + n) * left.at(at + t)
             });
-            stage(inputs, DEPTH, SIDE, SIDE, |t, p| {
-                let p = first_column + p;
-                let place = ((first + at + t) * a.heads + head) * a.head_dim + p;
-                or_zero(x, p < a.head_dim, place)
-            });
+            stage(inputs, DEPTH, SIDE, SIDE, |t, p| x.at(first + at + t, first_column + p));
             barrier();
-            let (rows, columns) = (Operand::Depths(writers), Operand::Depths(inputs));
             multiply_add(&block, rows, val(0), columns, DEPTH);
             barrier();
         }
-        for i in 0..4u32 {
-            for j in 0..4u32 {
-                let n = first_row + Operand::Depths(writers).row(row_place(), i);
-                let p = first_column + Operand::Depths(inputs).row(column_place(), j);
-                if (n < a.state) & (p < a.head_dim) {
-                    let at = ((chunk * a.heads + head) * a.state + n) * a.head_dim + p;
-                    carried.set(at, block.sums[i as usize][j as usize]);
-                }
+        for (n, p, sum) in block.elements(rows, columns) {
+            let (n, p) = (first_row + n, first_column + p);
+            if (n < a.state) & (p < a.head_dim) {
+                carried.set(((chunk * a.heads + head) * a.state + n) * a.head_dim + p, sum);
             }
         }
     }

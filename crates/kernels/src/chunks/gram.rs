@@ -6,7 +6,7 @@ use tessera_tile::prelude::*;
 
 use super::{
     CHUNK, NO_CHUNK,
-    block::{Operand, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
+    block::{Columns, Operand, THREADS, multiply_add, stage, zeros},
 };
 use crate::check::ensure;
 
@@ -60,30 +60,24 @@ fn gram(
     products: Out<F32>,
     args: Args<GramArgs>,
 ) {
-    let (of_group, chunk) = (group(0), group(1));
+    let (group, chunk) = (group(0), group(1));
     let (width, groups) = (args.width, args.groups);
+    let of = |of| Columns { of, group, groups, width };
     let first = chunks.at(chunk);
     let (left, right) = (shared("left", CHUNK * STRIDE), shared("right", CHUNK * STRIDE));
     let (rows, columns) = (Operand::Rows(left, STRIDE), Operand::Rows(right, STRIDE));
     if first != NO_CHUNK {
         let block = zeros();
         for at in (val(0)..width).step_by(DEPTH) {
-            let read = |from: In<F32>, t: Val<u32>, i: Val<u32>| {
-                let place = ((first + t) * groups + of_group) * width + at + i;
-                or_zero(from, at + i < width, place)
-            };
-            stage(left, CHUNK, DEPTH, STRIDE, |t, i| read(a, t, i));
-            stage(right, CHUNK, DEPTH, STRIDE, |t, i| read(b, t, i));
+            let (a, b) = (of(a), of(b));
+            stage(left, CHUNK, DEPTH, STRIDE, |t, i| a.at(first + t, at + i));
+            stage(right, CHUNK, DEPTH, STRIDE, |t, i| b.at(first + t, at + i));
             barrier();
             multiply_add(&block, rows, val(0), columns, DEPTH);
             barrier();
         }
-        for i in 0..4u32 {
-            for j in 0..4u32 {
-                let (t, s) = (rows.row(row_place(), i), columns.row(column_place(), j));
-                let at = ((chunk * groups + of_group) * CHUNK + t) * CHUNK + s;
-                products.set(at, block.sums[i as usize][j as usize]);
-            }
+        for (t, s, sum) in block.elements(rows, columns) {
+            products.set(((chunk * groups + group) * CHUNK + t) * CHUNK + s, sum);
         }
     }
 }

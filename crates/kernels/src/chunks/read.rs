@@ -6,7 +6,7 @@ use tessera_tile::prelude::*;
 
 use super::{
     CHUNK, NO_CHUNK,
-    block::{Operand, SIDE, THREADS, column_place, multiply_add, or_zero, row_place, stage, zeros},
+    block::{Columns, Operand, SIDE, THREADS, multiply_add, or_zero, stage, zeros},
     factor, factor_of, log_since_start, pairs,
 };
 use crate::{check, recurrence::group_of};
@@ -81,7 +81,7 @@ fn chunk_read(
 ) {
     let (head, chunk) = (group(1), group(2));
     let first_column = group(0) * SIDE;
-    let of_group = group_of(k.interleaved, head, a.heads, a.groups);
+    let group = group_of(k.interleaved, head, a.heads, a.groups);
     let first = chunks.at(chunk);
     let logs = shared::<F32>("logs", CHUNK);
     let since = shared::<F32>("since", CHUNK);
@@ -99,29 +99,23 @@ fn chunk_read(
             since.set(thread(), exp(log_since_start(logs, thread())) * read);
         }
         pairs(logs, |t, s, log| {
-            let product = products.at(((chunk * a.groups + of_group) * CHUNK + t) * CHUNK + s);
+            let product = products.at(((chunk * a.groups + group) * CHUNK + t) * CHUNK + s);
             let ends = factors.at(of(factor::READ) + t) * factors.at(of(factor::WRITE) + s);
             mixed.set(t * MIXED + s, select(t >= s, exp(log) * ends * product, 0.0));
         });
         barrier();
+        let c = Columns { of: c, group, groups: a.groups, width: a.state };
+        let x = Columns { of: x, group: head, groups: a.heads, width: a.head_dim };
         let block = zeros();
         let columns = Operand::Depths(inputs);
         for at in (val(0)..CHUNK).step_by(DEPTH) {
-            stage(inputs, DEPTH, SIDE, SIDE, |s, p| {
-                let p = first_column + p;
-                let place = ((first + at + s) * a.heads + head) * a.head_dim + p;
-                or_zero(x, p < a.head_dim, place)
-            });
+            stage(inputs, DEPTH, SIDE, SIDE, |s, p| x.at(first + at + s, first_column + p));
             barrier();
             multiply_add(&block, Operand::Rows(mixed, MIXED), at, columns, DEPTH);
             barrier();
         }
         for at in (val(0)..a.state).step_by(DEPTH) {
-            stage(readers, CHUNK, DEPTH, STRIDE, |t, n| {
-                let n = at + n;
-                let place = ((first + t) * a.groups + of_group) * a.state + n;
-                or_zero(c, n < a.state, place) * since.at(t)
-            });
+            stage(readers, CHUNK, DEPTH, STRIDE, |t, n| c.at(first + t, at + n) * since.at(t));
             stage(inputs, DEPTH, SIDE, SIDE, |n, p| {
                 let (n, p) = (at + n, first_column + p);
                 let place = ((chunk * a.heads + head) * a.state + n) * a.head_dim + p;
@@ -132,15 +126,11 @@ fn chunk_read(
             barrier();
         }
         let skip = skip.map(|skip| skip.at(head));
-        for i in 0..4u32 {
-            for j in 0..4u32 {
-                let t = Operand::Rows(mixed, MIXED).row(row_place(), i);
-                let p = first_column + columns.row(column_place(), j);
-                if p < a.head_dim {
-                    let at = ((first + t) * a.heads + head) * a.head_dim + p;
-                    let sum = block.sums[i as usize][j as usize].get();
-                    y.set(at, skip.map_or(sum, |skip| fma(skip, x.at(at), sum)));
-                }
+        for (t, p, sum) in block.elements(Operand::Rows(mixed, MIXED), columns) {
+            let p = first_column + p;
+            if p < a.head_dim {
+                let at = x.place(first + t, p);
+                y.set(at, skip.map_or(sum, |skip| fma(skip, x.of.at(at), sum)));
             }
         }
     }

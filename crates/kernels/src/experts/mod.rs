@@ -1,18 +1,19 @@
 //! Mixtures of experts: the graph's operation `Experts`, once rows have their [routes](crate::route).
 //!
-//! A layer's experts lie stacked, expert after expert, in one packed matrix for each of gate, up and down:
-//! `[experts * width, in]` and `[experts * in, width]`; so do their biases. A *pair* is a row and one of its routes, number
-//! `row * k + route`; what is between the matrices is `[pairs, width]`.
+//! A layer's experts lie stacked, expert after expert, in two packed matrices: `[experts * 2 width, in]` of each expert's
+//! gate and what it lets through (`[experts * width, in]` where there are no gates), and `[experts * in, width]`; so do their
+//! biases. A *pair* is a row and one of its routes, number `row * k + route`; what is between the matrices is `[pairs, width]`.
 //!
 //! | few rows | many rows |
 //! |---|---|
 //! | | [`sort`]: pairs in the order of their experts, and tiles of a few pairs of one expert |
-//! | [`product`] of each pair by gate and up | [`product`] of each tile by gate and up |
-//! | | [`product`] of each tile by down: `[pairs, in]` |
+//! | [`product`] of each pair by the first matrix | [`matmul`] of each tile by it |
+//! | | [`matmul`] of each tile by the second: `[pairs, in]` |
 //! | [`sum`]: products by down, added up | [`mix`]: those of each row added up |
 //!
 //! No grid depends on where rows go, and no sum on what else is in the step.
 
+pub mod matmul;
 pub mod mix;
 pub mod product;
 pub mod sort;
@@ -20,7 +21,12 @@ pub mod sum;
 
 use tessera_tile::{flow::Compare, prelude::*};
 
-use crate::codes::STEP;
+use crate::{codes::STEP, tune::pairs};
+
+/// Rows of a matrix for a simdgroup, and simdgroups of a threadgroup, that are worth a try.
+fn sizes() -> impl Iterator<Item = (u32, u32)> {
+    pairs(&[1, 2, 4], &[1, 2, 4, 8])
+}
 
 /// The expert of a pair; one that there is, whatever the route says.
 pub(crate) fn expert(routes: In<F32>, pair: Val<u32>, k: u32, experts: Val<u32>) -> Val<u32> {

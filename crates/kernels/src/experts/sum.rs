@@ -5,11 +5,11 @@
 
 use tessera_tile::prelude::*;
 
-use super::{columns, expert};
+use super::{columns, expert, sizes};
 use crate::{
     check,
     codes::{Matrix, Planes, STEP},
-    tune::{Tunable, pairs, variants},
+    tune::{Tunable, variants},
 };
 
 /// `y[row] = sum over routes of weight (down x[pair] + bias)`, each with the pair's expert.
@@ -64,8 +64,7 @@ impl Spec for ExpertSum {
 impl Tunable for ExpertSum {
     fn candidates(&self) -> Vec<Self> {
         let own = *self;
-        let sizes = pairs(&[1, 2, 4], &[1, 2, 4, 8]);
-        variants(own, sizes.map(|(rows, simdgroups)| Self { rows, simdgroups, ..own }))
+        variants(own, sizes().map(|(rows, simdgroups)| Self { rows, simdgroups, ..own }))
     }
 
     fn same_bits(&self) -> bool {

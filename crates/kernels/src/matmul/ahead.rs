@@ -6,7 +6,7 @@ use tessera_tile::{
     prelude::*,
 };
 
-use super::load::{Operands, Source, stage};
+use super::load::{Operands, Place, Source, stage};
 use crate::{
     codes::{Copied, STEP},
     stage::{PART, share},
@@ -18,6 +18,7 @@ pub(super) const MOST: u32 = 3;
 /// What is ahead.
 pub(super) struct Ahead<'a> {
     source: &'a Source<'a>,
+    places: Vec<Place>,
     copied: Copied,
     /// Values of each of the thread's pieces of vectors.
     vectors: Vec<Vec<Var<f32>>>,
@@ -27,14 +28,15 @@ pub(super) struct Ahead<'a> {
 
 impl<'a> Ahead<'a> {
     /// Begins with the first blocks.
-    pub fn new(source: &'a Source<'a>) -> Self {
+    pub fn new(source: &'a Source<'a>, places: Vec<Place>) -> Self {
         let k = source.k;
         let copied = source.w.shelf("codes", k.depth * k.all_rows() * k.steps);
         let kept = |values: Vec<Val<f32>>| {
             values.into_iter().map(|x| x.variable("ahead")).collect::<Vec<_>>()
         };
-        let vectors = source.vectors(val(0)).into_iter().map(|piece| kept(piece.2)).collect();
-        let mut ahead = Self { source, copied, vectors, groups: Vec::new() };
+        let vectors =
+            source.vectors(&places, val(0)).into_iter().map(|piece| kept(piece.2)).collect();
+        let mut ahead = Self { source, places, copied, vectors, groups: Vec::new() };
         ahead.groups = ahead.groups_of(val(0)).into_iter().map(kept).collect();
         for slot in 0..k.depth - 1 {
             ahead.copy(val(slot * k.steps), val(slot));
@@ -52,11 +54,10 @@ impl<'a> Ahead<'a> {
         commit_staged();
         wait_staged(k.depth - 1);
         barrier();
-        let of_turn = |(turn, values): (u32, &Vec<Var<f32>>)| {
-            let (row, column) = self.source.vector_of(turn);
+        let piece = |(&(row, column, _), values): (&Place, &Vec<Var<f32>>)| {
             (row, column, values.iter().map(|x| x.get()).collect())
         };
-        let pieces: Vec<_> = (0..).zip(&self.vectors).map(of_turn).collect();
+        let pieces: Vec<_> = self.places.iter().zip(&self.vectors).map(piece).collect();
         stage(&operands.vectors, k.vectors * k.columns() / PART, &pieces);
         let slot = round % k.depth * (k.all_rows() * k.steps);
         share(k.all_rows() * k.steps, |turn, i| {
@@ -88,7 +89,7 @@ impl<'a> Ahead<'a> {
 
     /// Loads the vectors of the columns from `block` on, and what is said of their weights.
     fn load(&self, block: Val<u32>) {
-        let vectors = self.source.vectors(block).into_iter().map(|piece| piece.2);
+        let vectors = self.source.vectors(&self.places, block).into_iter().map(|piece| piece.2);
         let groups = self.groups_of(block);
         let kept = self.vectors.iter().chain(&self.groups);
         for (kept, loaded) in kept.zip(vectors.chain(groups)) {

@@ -2,27 +2,33 @@
 
 use tessera_tile::{flow::Compare, prelude::*};
 
-use super::{Matmul, MatmulArgsVals};
+use super::{Matmul, MatmulArgsVals, Vectors};
 use crate::{
     codes::{Planes, STEP},
     stage::{Operand, PART, share},
 };
 
 /// Where a threadgroup's operands come from.
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     pub k: &'a Matmul,
     pub x: In<F32>,
     pub w: &'a Planes,
-    /// First vector and first result.
-    pub first: (Val<u32>, Val<u32>),
+    pub vectors: &'a Vectors,
+    /// First row of the matrix among those of `w`.
+    pub base: Val<u32>,
+    /// First result.
+    pub first: Val<u32>,
     pub a: &'a MatmulArgsVals,
 }
 
 /// Elements of a row of an operand: the row, the first one's column, and themselves.
 pub(super) type Piece = (Val<u32>, Val<u32>, Vec<Val<f32>>);
 
+/// Where a piece of a vector is: row and column of the operand, and where the vector begins.
+pub(super) type Place = (Val<u32>, Val<u32>, Val<u32>);
+
 /// A thread's pieces of vectors and of weights.
-pub(super) struct Loaded {
+pub(crate) struct Loaded {
     vectors: Vec<Piece>,
     weights: Vec<Piece>,
 }
@@ -33,17 +39,27 @@ impl Source<'_> {
         div_ceil(self.a.cols, STEP)
     }
 
+    /// Where the thread's pieces of vectors are: row, first column at once, and where the vector begins.
+    pub fn places(&self) -> Vec<Place> {
+        let k = self.k;
+        let parts = k.columns() / PART;
+        let place = |turn: u32| {
+            let i = thread() + turn * threads();
+            let (row, column) = (min(i / parts, k.vectors - 1), i % parts * PART);
+            (row, column, self.vectors.input(row) * self.a.cols)
+        };
+        (0..(k.vectors * parts).div_ceil(threads())).map(place).collect()
+    }
+
     /// The thread's pieces of the columns from `block` on.
-    pub fn load(&self, block: Val<u32>) -> Loaded {
-        Loaded { vectors: self.vectors(block), weights: self.weights(block) }
+    pub fn load(&self, places: &[Place], block: Val<u32>) -> Loaded {
+        Loaded { vectors: self.vectors(places, block), weights: self.weights(block) }
     }
 
     /// Of the vectors, [`PART`] at a time; zeros beyond the last column.
-    pub fn vectors(&self, block: Val<u32>) -> Vec<Piece> {
+    pub fn vectors(&self, places: &[Place], block: Val<u32>) -> Vec<Piece> {
         let (k, x, a) = (self.k, self.x, self.a);
-        let load = |turn: u32| {
-            let (row, column) = self.vector_of(turn);
-            let of = min(self.first.0 + row, a.vectors - 1) * a.cols;
+        let load = |&(row, column, of): &Place| {
             let from = block * STEP + column;
             let inside = |i: u32| (from + i).lt(a.cols);
             let values = if k.ragged {
@@ -58,13 +74,7 @@ impl Source<'_> {
             };
             (row, column, values)
         };
-        (0..(k.vectors * k.columns() / PART).div_ceil(threads())).map(load).collect()
-    }
-
-    /// Where the thread's piece of vectors belongs: row and column.
-    pub fn vector_of(&self, turn: u32) -> (Val<u32>, Val<u32>) {
-        let (i, parts) = (thread() + turn * threads(), self.k.columns() / PART);
-        (min(i / parts, self.k.vectors - 1), i % parts * PART)
+        places.iter().map(load).collect()
     }
 
     /// Of the weights, [`STEP`] at a time. Beyond the last column they do not matter.
@@ -81,13 +91,13 @@ impl Source<'_> {
 
     /// Where in the matrix a row of the operand and a block lie, or the last there are; and a row's number of blocks.
     pub fn weight_at(&self, row: Val<u32>, block: Val<u32>) -> (Val<u32>, Val<u32>, Val<u32>) {
-        let (k, first, steps) = (self.k, self.first.1, self.steps());
+        let (k, first, steps) = (self.k, self.first, self.steps());
         let results = self.a.rows / k.end.halves();
-        let from = match k.end.unit() {
-            None => min(first + row, results - 1),
-            Some(_) => min(first + row % k.rows, results - 1) + row / k.rows * results,
+        let from = match k.end.halves() {
+            1 => min(first + row, results - 1),
+            _ => min(first + row % k.rows, results - 1) + row / k.rows * results,
         };
-        (from, min(block, steps - 1), steps)
+        (self.base + from, min(block, steps - 1), steps)
     }
 }
 

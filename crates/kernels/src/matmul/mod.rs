@@ -8,6 +8,7 @@
 mod ahead;
 mod load;
 mod multiply;
+mod vectors;
 mod write;
 
 use tessera_tile::prelude::*;
@@ -20,9 +21,12 @@ use crate::{
     tune::{Tunable, pairs, several, variants},
 };
 use ahead::Ahead;
-use load::{Operands, Source};
+use load::Operands;
+pub(crate) use load::Source;
 use multiply::Sums;
-use write::{Results, write};
+pub(crate) use vectors::Vectors;
+pub(crate) use write::Results;
+use write::write;
 
 /// `y = x W^T + bias`, and what [`End`] makes of it; as [`Matvec`](crate::matvec::Matvec), but without a norm.
 ///
@@ -76,6 +80,24 @@ pub struct MatmulArgs {
 }
 
 impl Matmul {
+    /// Vectors of a threadgroup, from few to many, in a good geometry.
+    pub const SIZES: [u32; 3] = [16, 32, 64];
+
+    /// Of one of [`Matmul::SIZES`], in a geometry that does well where operands are staged as `stage`, measured on an H100
+    /// (F16). Plain results, of whole blocks of columns, without a bias.
+    pub fn new(matrix: Matrix, stage: Elem, vectors: u32) -> Self {
+        let (rows, down, across, steps) = match (stage, vectors) {
+            (Elem::F16, 16) => (32, 1, 2, 4),
+            (Elem::F16, 32) => (64, 1, 2, 2),
+            (Elem::F16, _) => (64, 2, 2, 2),
+            // a half of a gate's rows more must fit
+            (_, 16) => (32, 1, 2, 2),
+            _ => (32, 1, 2, 1),
+        };
+        let (depth, ragged, bias, end) = (1, false, false, End::Parts(1));
+        Self { matrix, vectors, rows, down, across, steps, depth, stage, ragged, bias, end }
+    }
+
     /// Columns at once.
     fn columns(&self) -> u32 {
         self.steps * STEP
@@ -94,7 +116,7 @@ impl Matmul {
         operands + copied + Scratch::len(self.down * self.across) * 4
     }
 
-    fn geometry(&self) -> Result<(), String> {
+    pub(crate) fn geometry(&self) -> Result<(), String> {
         let &Self { vectors, rows, down, across, steps, depth, .. } = self;
         let divides = |simdgroups: u32, all: u32| {
             simdgroups > 0 && all > 0 && all.is_multiple_of(simdgroups * TILE)
@@ -175,28 +197,36 @@ fn matmul(
     #[when(k.end.parts() > 2)] third: Option<Out<F32>>,
     a: Args<MatmulArgs>,
 ) {
-    let first = (group(0) * k.vectors, group(1) * k.rows);
-    let source = Source { k, x, w: &w, first, a: &a };
+    let vectors = Vectors::Neighbours { first: group(0) * k.vectors, count: a.vectors };
+    let (base, first) = (val(0), group(1) * k.rows);
+    let parts = parts((y, second, third), a.rows / k.end.halves(), a.first, a.second);
+    let source = Source { k, x, w: &w, vectors: &vectors, base, first, a: &a };
+    multiply(&source, &Results { parts, bias, residual });
+}
+
+/// Makes a threadgroup's block of results.
+#[device]
+pub(crate) fn multiply(source: &Source<'_>, to: &Results) {
+    let k = source.k;
     let operands = Operands::new(k);
     let scratch = Scratch::of(shared("scratch", Scratch::len(simdgroups())));
     let sums = Sums::new(k);
-    let steps = source.steps();
+    let (places, steps) = (source.places(), source.steps());
     if k.depth == 1 {
         for block in (val(0u32)..steps).step_by(k.steps) {
-            let loaded = source.load(block);
+            let loaded = source.load(&places, block);
             barrier();
             operands.stage(&loaded);
             barrier();
             sums.multiply_add(k, &operands);
         }
     } else {
-        let ahead = Ahead::new(&source);
+        let ahead = Ahead::new(source, places);
         for block in (val(0u32)..steps).step_by(k.steps) {
             ahead.stage(&operands, block);
             sums.multiply_add(k, &operands);
         }
         ahead.finish();
     }
-    let parts = parts((y, second, third), a.rows / k.end.halves(), a.first, a.second);
-    write(k, &sums, first, &Results { parts, bias, residual, scratch, a: &a });
+    write(source, &sums, to, scratch);
 }

@@ -6,7 +6,7 @@ use super::{Matvec, MatvecArgs};
 use crate::codes::STEP;
 
 /// Vectors of four elements of a step.
-const QUADS: u32 = STEP / 4;
+pub(super) const QUADS: u32 = STEP / 4;
 
 impl Matvec {
     /// From one quad of a block to the next, in quads: neighbouring blocks lie side by side, and neighbouring quads in
@@ -31,27 +31,35 @@ pub(super) fn shelf(k: &Matvec) -> Shared<F32> {
     shared("input", k.batch * QUADS * k.stride() * 4)
 }
 
-/// Puts the blocks from `chunk` on into shared memory, times the norm's weights and what [`Planes::product`] wants; zeros
+/// Puts the blocks of a turn into shared memory, times the norm's weights and what [`Planes::product`] wants; zeros
 /// beyond the end. Adds to the sums of squares.
 #[device]
-pub(super) fn stage(input: &Input<'_>, chunk: Val<u32>, squares: &[Var<f32>]) {
+pub(super) fn stage(input: &Input<'_>, turn: u32, squares: &[Var<f32>]) {
     let (k, a) = (input.k, input.a);
     let factors = k.matrix.factors();
-    for v in 0..k.batch {
+    // all loads, then all stores
+    let load = |v: u32, i: u32| {
         let from = min(input.first + v, a.vectors - 1) * a.cols;
-        for i in (thread()..k.blocks * QUADS).step_by(threads()) {
-            let column = chunk * STEP + i * 4;
-            let four = quad(k.ragged, input.x, from, column, a.cols);
-            let weights = input.norm.map(|norm| quad(k.ragged, norm, val(0), column, a.cols));
+        let quad_of = thread() + i * threads();
+        let column = quad_of * 4 + turn * k.blocks * STEP;
+        let four = quad(k.ragged, input.x, from, column, a.cols);
+        let weights = input.norm.map(|norm| quad(k.ragged, norm, val(0), column, a.cols));
+        (quad_of, four, weights)
+    };
+    let each = k.blocks * QUADS / threads();
+    let loaded: Vec<Vec<_>> =
+        (0..k.batch).map(|v| (0..each).map(|i| load(v, i)).collect()).collect();
+    for (v, loaded) in (0..).zip(&loaded) {
+        for (quad_of, four, weights) in loaded {
             if weights.is_some() {
-                squares[v as usize] =
-                    four.iter().fold(squares[v as usize].get(), |sum, &x| fma(x, x, sum));
+                let squares = &squares[v as usize];
+                *squares = four.iter().fold(squares.get(), |sum, &x| fma(x, x, sum));
             }
             let scaled: [_; 4] = std::array::from_fn(|j| {
                 let x = weights.map_or(four[j], |w| four[j] * (w[j] + a.offset));
                 if factors[j] == 1.0 { x } else { x * factors[j] }
             });
-            let place = (i % QUADS + v * QUADS) * k.stride() + i / QUADS;
+            let place = (*quad_of % QUADS + v * QUADS) * k.stride() + *quad_of / QUADS;
             input.shelf.store(place * 4, scaled);
         }
     }

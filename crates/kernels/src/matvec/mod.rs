@@ -7,8 +7,10 @@
 //! Version 3: the input lies in shared memory, so that lanes that read 32 columns each do not stride through it (on an H100
 //! that was 27 % of a copy's speed); a lane's weights are all asked for before any is used; codes of 4 bits become
 //! floats by a mask and a subtraction.
+//! Version 4: weights of a turn are asked for before its input is staged; simdgroups may divide a row's columns.
 
 mod input;
+mod sums;
 
 use tessera_tile::prelude::*;
 
@@ -19,7 +21,8 @@ use crate::{
     rms_norm::group_sum,
     tune::{Tunable, pairs, variants},
 };
-use input::{Input, shelf, stage};
+use input::{Input, QUADS, shelf};
+use sums::{make_sums, together};
 
 /// `y = norm(x) W^T + bias`, and what [`End`] makes of it.
 ///
@@ -36,8 +39,12 @@ pub struct Matvec {
     pub simdgroups: u32,
     /// Vectors at once.
     pub batch: u32,
-    /// Blocks of 32 columns whose input lies in shared memory at once: 32, 64 or 128, see [`blocks`].
+    /// Simdgroups that divide the columns of the same rows.
+    pub split: u32,
+    /// Blocks of 32 columns whose input lies in shared memory at once: 32, 64 or 128, see [`Matvec::over`].
     pub blocks: u32,
+    /// How often so many columns make all of them.
+    pub turns: u32,
     /// Whether `cols` is not a multiple of 32.
     pub ragged: bool,
     /// Whether `x` is normalised.
@@ -71,6 +78,23 @@ pub struct MatvecArgs {
     pub limit: f32,
 }
 
+/// Vectors at once at most.
+pub const MAX_BATCH: u32 = 4;
+
+/// Blocks of all vectors that there is room for.
+const MOST_BLOCKS: u32 = 128;
+
+impl Matvec {
+    /// For `cols` columns: with blocks for as many as there are, or as there is room for.
+    pub fn over(self, cols: u32) -> Self {
+        let there_are = cols.div_ceil(STEP);
+        // the lanes of a row take a block each
+        let least = there_are.next_power_of_two().max(LANES * self.split);
+        let blocks = least.min(MOST_BLOCKS / self.batch.next_power_of_two());
+        Self { blocks, turns: there_are.div_ceil(blocks), ..self }
+    }
+}
+
 impl Spec for Matvec {
     type Args = MatvecArgs;
 
@@ -80,15 +104,23 @@ impl Spec for Matvec {
 
     fn grid(&self, a: &MatvecArgs) -> [u32; 3] {
         let results = a.rows / self.end.halves();
-        [results.div_ceil(self.rows * self.simdgroups), a.vectors.div_ceil(self.batch), 1]
+        let rows = self.rows * (self.simdgroups / self.split);
+        [results.div_ceil(rows), a.vectors.div_ceil(self.batch), 1]
     }
 
     fn check(&self, a: &MatvecArgs) -> Result<(), String> {
-        let &Self { blocks, batch, .. } = self;
+        let &Self { simdgroups, batch, split, blocks, turns, .. } = self;
         check::product(&[a.rows, a.vectors], a.cols, self.ragged)?;
         ensure!((1..=MAX_BATCH).contains(&batch), "{batch} vectors at once, not 1 to {MAX_BATCH}");
         let there_is_room = [32, 64, 128].contains(&blocks) && blocks * batch <= MOST_BLOCKS;
         ensure!(there_is_room, "{blocks} blocks of {batch} vectors at once");
+        let divide =
+            split > 0 && simdgroups.is_multiple_of(split) && blocks.is_multiple_of(split * LANES);
+        ensure!(divide, "{split} of {simdgroups} simdgroups divide {blocks} blocks");
+        let threads = self.threads();
+        ensure!((blocks * QUADS).is_multiple_of(threads), "{threads} threads for {blocks} blocks");
+        let all = a.cols.div_ceil(STEP) <= blocks * turns;
+        ensure!(all, "{} columns in {turns} times {}", a.cols, blocks * STEP);
         self.end.check(a.rows, a.first, a.second)
     }
 }
@@ -101,12 +133,17 @@ impl Tunable for Matvec {
         let own = *self;
         let sizes = pairs(&[1, 2, 4, 8], &[1, 2, 4, 8]);
         let fit = sizes.filter(|(rows, _)| rows * own.end.halves() * own.batch <= MOST_SUMS);
-        variants(own, fit.map(|(rows, simdgroups)| Self { rows, simdgroups, ..own }))
+        let divided = fit.flat_map(|(rows, simdgroups)| {
+            let splits = [1, 2, 4, 8].into_iter().filter(move |&split| split <= simdgroups);
+            let splits = splits.filter(move |split| own.blocks.is_multiple_of(split * LANES));
+            splits.map(move |split| Self { rows, simdgroups, split, ..own })
+        });
+        variants(own, divided)
     }
 
-    /// The sum of squares is divided among the threadgroup.
+    /// Splits add up in another order, and the sum of squares is divided among the threadgroup.
     fn same_bits(&self) -> bool {
-        !self.norm
+        false
     }
 }
 
@@ -123,35 +160,21 @@ fn matvec(
     #[when(k.end.parts() > 2)] third: Option<Out<F32>>,
     a: Args<MatvecArgs>,
 ) {
-    let gated = k.end.unit().is_some();
-    let results = if gated { a.rows / 2 } else { a.rows };
-    let first_row = (group(0) * simdgroups() + simdgroup()) * k.rows;
-    let own = (0..k.rows).map(|r| min(first_row + r, results - 1));
+    let results = a.rows / k.end.halves();
+    let teams = k.simdgroups / k.split;
+    let (team, part) = (simdgroup() / k.split, simdgroup() % k.split);
+    let first_row = (group(0) * teams + team) * k.rows;
     // what a gate lets through lies below the gate
-    let through = own.clone().filter(|_| gated).map(|row| row + results);
-    let rows: Vec<_> = own.chain(through).collect();
+    let halves = (0..k.end.halves()).map(|half| results * half);
+    let own = |half: Val<u32>| (0..k.rows).map(move |r| min(first_row + r, results - 1) + half);
+    let rows: Vec<_> = halves.flat_map(own).collect();
     let input = Input { k, x, norm, first: group(1) * k.batch, shelf: shelf(k), a: &a };
     let vectors = k.batch as usize;
     let mut sums = vec![vec![0.0; vectors]; rows.len()];
     let mut squares = vec![0.0; vectors];
-    let steps = div_ceil(a.cols, STEP);
-    for chunk in (val(0u32)..steps).step_by(k.blocks) {
-        barrier();
-        stage(&input, chunk, &squares);
-        barrier();
-        for first in (0..k.blocks).step_by(32) {
-            let place = lane() + first;
-            // beyond the end the input is zeros, and any weights will do
-            let block = min(chunk + place, steps - 1);
-            let packed: Vec<_> = rows.iter().map(|&row| w.read(row, block, steps)).collect();
-            for v in 0..k.batch {
-                let (elements, total) = input.elements(v, place);
-                for (sums, packed) in sums.iter().zip(&packed) {
-                    add(&sums[v as usize], w.product(packed, &elements, total));
-                }
-            }
-        }
-    }
+    make_sums(&input, &w, &rows, part * LANES + lane(), &sums, &squares);
+    let sums: Vec<_> = sums.iter().flatten().map(|sum| simd_sum(*sum)).collect();
+    let sums = together(k, &sums);
     let parts = parts((y, second, third), results, a.first, a.second);
     for v in 0..vectors {
         let vector = input.first + v as u32;
@@ -160,18 +183,15 @@ fn matvec(
             rsqrt(total / a.cols.f32() + a.eps)
         });
         let product = |r: usize| {
-            let sum = simd_sum(sums[r][v]);
+            let sum = sums[r * vectors + v];
             let sum = scale.map_or(sum, |scale| sum * scale);
             bias.map_or(sum, |bias| sum + bias.at(rows[r]))
         };
         for r in 0..k.rows as usize {
             let row = first_row + r as u32;
-            let sum = product(r);
-            let sum = match k.end.unit() {
-                Some(unit) => unit.apply(Some(sum), product(r + k.rows as usize), a.alpha, a.limit),
-                None => sum,
-            };
-            if (lane() == 0) & (row < results) & (vector < a.vectors) {
+            let of = |half: u32| product(r + (half * k.rows) as usize);
+            let sum = k.end.result(of, a.alpha, a.limit);
+            if (lane() == 0) & (part == 0) & (row < results) & (vector < a.vectors) {
                 let at = vector * results + row;
                 let sum = residual.map_or(sum, |residual| sum + residual.at(at));
                 put(&parts, vector, row, sum);
@@ -182,21 +202,3 @@ fn matvec(
 
 /// Shared memory of the sums of squares.
 const SQUARES: [&str; MAX_BATCH as usize] = ["squares_0", "squares_1", "squares_2", "squares_3"];
-
-/// Vectors at once at most.
-pub const MAX_BATCH: u32 = 4;
-
-/// [`Matvec::blocks`] for `cols` columns: as many as there are, and as there is room for.
-pub fn blocks(cols: u32, batch: u32) -> u32 {
-    // a lane takes one block of 32, and as many turns as there are
-    let there_are = cols.div_ceil(STEP).next_power_of_two().max(LANES);
-    there_are.min(MOST_BLOCKS / batch.next_power_of_two())
-}
-
-/// Blocks of all vectors that there is room for.
-const MOST_BLOCKS: u32 = 128;
-
-#[device]
-fn add(sum: &Var<f32>, product: Val<f32>) {
-    *sum = sum.get() + product;
-}

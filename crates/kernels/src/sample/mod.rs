@@ -71,6 +71,32 @@ fn check(threads: u32, vocab: u32) -> Result<(), String> {
     Ok(())
 }
 
+/// A threadgroup's block of a row, in kernels that have the grid `[blocks, draws]`.
+struct Block {
+    draw: Draws,
+    /// Its first token.
+    first: Val<u32>,
+    /// Tokens there are in it.
+    len: Val<u32>,
+    /// The thread's places in it, some of them behind its end.
+    mine: Vec<Val<u32>>,
+    /// Where its logits begin.
+    from: Val<u32>,
+}
+
+impl Block {
+    #[device]
+    fn new(table: In<U32>, vocab: Val<u32>) -> Self {
+        let draw = Draws { table, row: group(1) };
+        let first = group(0) * BLOCK;
+        let len = min(vocab - first, BLOCK);
+        let from = draw.word(words::ROW) * vocab + first;
+        let place = |i: u32| thread() + i * threads();
+        let mine: Vec<_> = (0..BLOCK / threads()).map(place).collect();
+        Self { draw, first, len, mine, from }
+    }
+}
+
 /// A row of the table `draws`.
 #[derive(Clone, Copy)]
 struct Draws {

@@ -5,12 +5,11 @@
 use tessera_tile::prelude::*;
 
 use super::{
-    BLOCK, Draws, SampleArgs,
+    BLOCK, Block, SampleArgs,
     adjust::{add_biases, is_allowed, penalise},
     best::{Best, INFINITE, Search, rank},
     bins::BINS,
 };
-use crate::tables::draw as words;
 
 /// Adjusts logits, finds the likeliest token of each block, and clears the histograms of [`weigh`](super::weigh).
 ///
@@ -59,12 +58,7 @@ fn survey(
     a: Args<SampleArgs>,
 ) {
     let (block, row) = (group(0), group(1));
-    let draw = Draws { table: draws, row };
-    let first = block * BLOCK;
-    // tokens of the block there are
-    let len = min(a.vocab - first, BLOCK);
-    let from = draw.word(words::ROW) * a.vocab + first;
-    let mine: Vec<_> = (0..BLOCK / k.threads).map(|j| thread() + j * k.threads).collect();
+    let Block { draw, first, len, mine, from } = Block::new(draws, a.vocab);
     let values: Vec<_> = mine.iter().map(|&i| logits.at(from + min(i, len - 1))).collect();
     let best = Search::new();
     if let (Some(biases), Some(history), Some(masks), Some(adjusted)) =

@@ -5,7 +5,7 @@
 use tessera_tile::prelude::*;
 
 use super::{
-    BLOCK, Draws, SampleArgs, WEIGHT_BITS, best,
+    BLOCK, Block, SampleArgs, WEIGHT_BITS, best,
     best::unrank,
     bins::{BINS, Bins, DIGIT},
     wide::{Wide, atomic_add_wide, group_sum},
@@ -54,7 +54,7 @@ fn weigh(
     a: Args<SampleArgs>,
 ) {
     let (block, row) = (group(0), group(1));
-    let draw = Draws { table: draws, row };
+    let Block { draw, first, len, mine, from } = Block::new(draws, a.vocab);
     let blocks = div_ceil(a.vocab, BLOCK);
     let best = best::of_blocks(parts, row, blocks);
     if draw.is_random() & !best.failed() {
@@ -63,10 +63,7 @@ fn weigh(
         let (largest, temperature) = (unrank(best.rank), draw.float(words::TEMPERATURE));
         let by_count = draw.has_top_k(a.vocab);
         let wanted = by_count | draw.has_top_p();
-        let len = min(a.vocab - block * BLOCK, BLOCK);
-        let to = row * a.vocab + block * BLOCK;
-        let mine: Vec<_> = (0..BLOCK / k.threads).map(|j| thread() + j * k.threads).collect();
-        let from = draw.word(words::ROW) * a.vocab + block * BLOCK;
+        let to = row * a.vocab + first;
         let values: Vec<_> = mine
             .iter()
             .map(|&i| {

@@ -4,6 +4,7 @@
 
 pub mod paged;
 pub mod product;
+pub mod recurrent;
 pub mod steps;
 pub mod text;
 
@@ -49,7 +50,7 @@ pub fn try_run<S: Record>(spec: &S, args: &S::Args, buffers: &[&Memory]) -> Resu
     spec.check(args).unwrap_or_else(|error| panic!("{error}"));
     let bindings: Vec<_> = buffers.iter().map(|memory| Binding::all(memory)).collect();
     let (kernel, grid, args) = (Kernel::new(program), spec.grid(args), args.words());
-    let repeat = text::Repeat::before(kernel.program(), buffers);
+    let repeat = text::Repeat::before(kernel.program(), grid, buffers);
     let counts = match trace() {
         Some(trace) => {
             let mut trace = trace.lock().expect("no test fails while it writes");
@@ -92,6 +93,11 @@ pub fn random(seed: u64, len: usize) -> Vec<f32> {
         (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     };
     (0..len).map(|_| next()).collect()
+}
+
+/// Numbers in `offset - scale..offset + scale`.
+pub fn scaled(seed: u64, len: usize, scale: f32, offset: f32) -> Vec<f32> {
+    random(seed, len).iter().map(|x| x * scale + offset).collect()
 }
 
 /// Asserts that two results differ by no more than `limit` times the largest of them.

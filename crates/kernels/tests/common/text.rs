@@ -1,7 +1,8 @@
 //! The printed text of the kernels that tests run, executed on the CPU beside the simulator.
 //!
 //! `TESSERA_EMULATE=metal` (or `cuda`) asks for it; `cargo xtask emulate` does. The first launch of each kernel in a test is
-//! repeated: what it takes is a compilation.
+//! repeated: what it takes is a compilation. With `TESSERA_SANITIZE=address` (or `thread`) it is the first small one, and
+//! runs under that sanitizer.
 
 use std::{
     collections::HashSet,
@@ -31,6 +32,27 @@ static LANGUAGE: LazyLock<Option<Language>> = LazyLock::new(|| {
     }
 });
 
+static SANITIZER: LazyLock<Sanitizer> =
+    LazyLock::new(|| match env::var("TESSERA_SANITIZE").as_deref() {
+        Err(_) => Sanitizer::None,
+        Ok("address") => Sanitizer::Address,
+        Ok("thread") => Sanitizer::Thread,
+        Ok(other) => panic!("TESSERA_SANITIZE is {other:?}; address and thread are possible"),
+    });
+
+/// Threads of all threadgroups of a launch that a sanitizer watches: each is a fiber, and slow.
+const MOST_WATCHED: u64 = 1 << 14;
+
+/// Whether a launch is repeated at all.
+fn suits(program: &Program, grid: [u32; 3]) -> bool {
+    let threads = grid.iter().map(|&n| u64::from(n)).product::<u64>() * u64::from(program.threads);
+    match *SANITIZER {
+        Sanitizer::None => true,
+        Sanitizer::Address => threads <= MOST_WATCHED,
+        Sanitizer::Thread => threads <= MOST_WATCHED && program.threads <= Sanitizer::MAX_RACING,
+    }
+}
+
 /// A launch that is to be repeated.
 pub struct Repeat {
     language: Language,
@@ -39,9 +61,12 @@ pub struct Repeat {
 
 impl Repeat {
     /// Notes the buffers before a launch, if it is asked for and the kernel is new.
-    pub fn before(program: &Program, buffers: &[&Memory]) -> Option<Self> {
+    pub fn before(program: &Program, grid: [u32; 3], buffers: &[&Memory]) -> Option<Self> {
         static SEEN: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
         let language = (*LANGUAGE)?;
+        if !suits(program, grid) {
+            return None;
+        }
         let new = SEEN.lock().expect("no test fails here").insert(program.name.clone());
         let buffers = || buffers.iter().map(|memory| memory.to_vec()).collect();
         new.then(|| Self { language, buffers: buffers() })
@@ -50,7 +75,7 @@ impl Repeat {
     /// Runs the text and compares with what the simulator made.
     pub fn compare(mut self, program: &Program, grid: [u32; 3], args: &[u32], made: &[&Memory]) {
         let name = &program.name;
-        let library = Library::build(self.language, std::slice::from_ref(program), Sanitizer::None)
+        let library = Library::build(self.language, std::slice::from_ref(program), *SANITIZER)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut buffers: Vec<&mut [u8]> = self.buffers.iter_mut().map(Vec::as_mut_slice).collect();
         let launched = library.launch(name, grid, args, &mut buffers);

@@ -4,14 +4,17 @@
 //!
 //! Version 1: a thread solves for one column, its 64 unknowns in registers, the matrix in shared memory; the loops are unrolled.
 
+mod system;
+
 use tessera_tile::prelude::*;
 
-use super::{CHUNK, NO_CHUNK, factor, factor_of, log_since_start, pairs};
+use super::{CHUNK, NO_CHUNK, factor, factor_of};
 use crate::{
     check,
     recurrence::{group_of, rate},
     unit::{sigmoid, softplus},
 };
+use system::{STRIDE, Tokens, inverse_lengths, solve};
 
 /// With `k` and `q` of length 1, `beta` the rates of correction, `L` the sums of the logarithms of the decays, and `S` the
 /// state before a chunk, a token's correction is `u[t] = corrections[t] - readers[t] S`, where
@@ -55,9 +58,6 @@ pub struct DeltaSolveArgs {
 /// Threads of a threadgroup, a column each.
 const THREADS: u32 = 128;
 
-/// Distance of the matrix's rows in shared memory.
-const STRIDE: u32 = CHUNK + 4;
-
 impl Spec for DeltaSolve {
     type Args = DeltaSolveArgs;
 
@@ -95,10 +95,7 @@ fn delta_solve(
     let (heads, key_dim) = (args.heads, args.key_dim);
     let key_head = group_of(k.interleaved, head, heads, args.key_heads);
     let first = chunks.at(chunk);
-    let logs = shared::<F32>("logs", CHUNK);
-    let betas = shared::<F32>("betas", CHUNK);
-    let inverses = shared::<F32>("inverses", CHUNK);
-    let since = shared::<F32>("since", CHUNK);
+    let tokens = Tokens::new();
     let system = shared::<F32>("system", CHUNK * STRIDE);
     let product = |t: Val<u32>, s: Val<u32>| {
         products.at(((chunk * args.key_heads + key_head) * CHUNK + t) * CHUNK + s)
@@ -112,36 +109,18 @@ fn delta_solve(
             let step = softplus(a.at(at) + dt_bias.at(head));
             let log = rate(k.log_decay, decay, head) * step;
             let inverse = rsqrt(product(t, t) + args.eps);
-            logs.set(t, log);
-            betas.set(t, sigmoid(b.at(at)));
-            inverses.set(t, inverse);
+            tokens.set(t, log, sigmoid(b.at(at)), inverse);
             if group(0) == 0 {
                 factors.set(of(factor::LOG) + t, log);
                 factors.set(of(factor::WRITE) + t, inverse);
             }
         }
         if group(0) == 0 {
-            for t in (simdgroup()..CHUNK).step_by(simdgroups()) {
-                let mut squares = 0.0;
-                for i in (lane()..key_dim).step_by(LANES) {
-                    let x = q.at(key(t, i));
-                    squares = fma(x, x, squares);
-                }
-                let inverse = rsqrt((simd_sum(squares) + args.eps) * key_dim.f32());
-                if lane() == 0 {
-                    factors.set(of(factor::READ) + t, inverse);
-                }
-            }
+            let write = |t: Val<u32>, x: Val<f32>| factors.set(of(factor::READ) + t, x);
+            inverse_lengths(q, key, key_dim, args.eps, write);
         }
         barrier();
-        if thread() < CHUNK {
-            since.set(thread(), exp(log_since_start(logs, thread())));
-        }
-        pairs(logs, |t, s, log| {
-            let size = betas.at(t) * inverses.at(t) * inverses.at(s);
-            let x = -(size * exp(log) * product(t, s));
-            system.set(t * STRIDE + s, select(t > s, x, 0.0));
-        });
+        tokens.make_system(system, product);
         barrier();
         let of_values = div_ceil(args.value_dim, THREADS);
         let is_value = group(0) < of_values;
@@ -152,8 +131,8 @@ fn delta_solve(
         let reader = |t: Val<u32>| ((first + t) * heads + head) * key_dim + column;
         let given = |t: Val<u32>| given(is_value, inside, v, value(t), keys, key(t, column));
         let right = |t: Val<u32>| {
-            let factor = select(is_value, 1.0, since.at(t) * inverses.at(t));
-            given(t) * (betas.at(t) * factor)
+            let factor = select(is_value, 1.0, tokens.since.at(t) * tokens.inverses.at(t));
+            given(t) * (tokens.betas.at(t) * factor)
         };
         for (t, x) in solve(system, right).into_iter().enumerate() {
             if is_value & inside {
@@ -184,21 +163,4 @@ fn given(
         x = keys.at(key);
     }
     x.get()
-}
-
-/// The unknowns `x[t] = right[t] + sum over s < t of system[t][s] x[s]`.
-fn solve(system: Shared<F32>, right: impl Fn(Val<u32>) -> Val<f32>) -> Vec<Val<f32>> {
-    let mut known: Vec<Val<f32>> = Vec::with_capacity(CHUNK as usize);
-    for t in 0..CHUNK {
-        // two sums, as neither waits for the other
-        let mut sums = [right(val(t)), val(0.0)];
-        for first in (0..t).step_by(4) {
-            let factors: [_; 4] = system.load(val(t * STRIDE + first));
-            for (i, (&x, factor)) in known[first as usize..].iter().zip(factors).enumerate() {
-                sums[i % 2] = fma(factor, x, sums[i % 2]);
-            }
-        }
-        known.push(sums[0] + sums[1]);
-    }
-    known
 }
