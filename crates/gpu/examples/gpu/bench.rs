@@ -1,4 +1,6 @@
-//! How fast products of decoding are, in bytes of weights a second, beside a plain copy.
+//! How fast products of decoding are, in bytes of weights a second, beside a plain copy; and what reads prompts.
+
+pub mod prompt;
 
 use std::time::Instant;
 
@@ -177,7 +179,8 @@ fn table(device: &mut Cuda) -> Result<(), DeviceError> {
             let kernels = geometries(matrix, cols as u32);
             let programs: Vec<_> = kernels.iter().map(program).collect::<Result<_, _>>()?;
             let pipelines = device.build(&programs)?;
-            let weights = Weights::new(device, &matrix, rows, cols)?;
+            let weights =
+                Weights::new(device, &matrix, (rows, cols), BATCHES[BATCHES.len() - 1] as usize)?;
             let megabytes = weights.bytes as f64 / 1e6;
             println!("{rows} x {cols}: {megabytes:.1} MB, {} copies", weights.copies);
             for (kernel, pipeline) in kernels.iter().zip(&pipelines) {
@@ -223,8 +226,8 @@ impl Weights {
     fn new(
         device: &mut Cuda,
         matrix: &Matrix,
-        rows: usize,
-        cols: usize,
+        (rows, cols): (usize, usize),
+        vectors: usize,
     ) -> Result<Self, DeviceError> {
         let planes = matrix.plane_bytes(rows, cols);
         let bytes = planes.iter().sum();
@@ -244,8 +247,8 @@ impl Weights {
         }
         Ok(Self {
             memory,
-            x: device.allocate(8 * cols * 4, "vectors")?,
-            y: device.allocate(8 * rows * 4, "results")?,
+            x: device.allocate(vectors * cols * 4, "vectors")?,
+            y: device.allocate(vectors * rows * 4, "results")?,
             planes,
             rows,
             cols,

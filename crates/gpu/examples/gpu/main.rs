@@ -19,6 +19,8 @@ usage: gpu [options] <job>
   selftest <path>  repeats launches written down by tests, of a file or of a folder
   bench copy       a plain copy
   bench matvec     4-bit products of decoding beside it
+  bench matmul     products of prompts, with weights copied ahead and without
+  bench attend     attention of prompts, with keys and values copied ahead and without
   bench upload     what goes to the device's memory outside of steps, as weights do
   tune <path> [minutes]
                    all geometries of the kernels of a model in a folder
@@ -66,6 +68,8 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
         ["selftest", path] => selftest::run(device?, Path::new(path)),
         ["bench", "copy"] => bench::copy(device?),
         ["bench", "matvec"] => bench::matvec(device?),
+        ["bench", "matmul"] => bench::prompt::matmul(device?),
+        ["bench", "attend"] => bench::prompt::attend(device?),
         ["bench", "upload"] => bench::upload(device?),
         ["tune", path] => tune::run(options, Path::new(path), None),
         ["tune", path, minutes] => {

@@ -173,6 +173,7 @@ fn tile(tuning: &Tuning, kv: KvType, decl: &KvDecl, op: &Attend) -> Option<Atten
         rows: BLOCK,
         bands: 1,
         dims,
+        depth: 1,
         stage: tuning.stage,
         sight: Sight { window: decl.window.is_some(), tree: false },
         softcap: op.softcap.is_some(),
