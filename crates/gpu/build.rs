@@ -1,12 +1,16 @@
-//! Kernels that `cargo xtask metallib` compiled for Macs are embedded, if they are there.
+//! Kernels that `cargo xtask metallib` compiled for Macs, and `cargo xtask cubins` for NVIDIA's GPUs, are embedded, if they
+//! are there.
 
 use std::path::Path;
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(embedded_kernels)");
+    println!("cargo::rustc-check-cfg=cfg(embedded_kernels, embedded_cubins)");
     println!("cargo::rerun-if-changed=embedded");
-    let made = ["embedded/kernels.metal", "embedded/kernels.metallib"];
-    if made.iter().all(|file| Path::new(file).is_file()) {
+    let there = |file: &str| Path::new("embedded").join(file).is_file();
+    if there("kernels.metal") && there("kernels.metallib") {
         println!("cargo::rustc-cfg=embedded_kernels");
+    }
+    if there("kernels.cubins") {
+        println!("cargo::rustc-cfg=embedded_cubins");
     }
 }

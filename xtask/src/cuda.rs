@@ -42,13 +42,18 @@ fn table() -> PathBuf {
 /// The version that the table is made with, as a Python package.
 const PACKAGE: &str = "nvidia-cuda-nvrtc==13.5.37";
 
+/// A folder beside this program, where what belongs to no source lies.
+pub(crate) fn beside(name: &str) -> Result<PathBuf> {
+    let program = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+    Ok(program.parent().unwrap_or(&program).join(name))
+}
+
 /// NVRTC's library at a path; without one, that of [`PACKAGE`], which pip fetches once.
-fn nvrtc(path: Option<&str>) -> Result<Nvrtc> {
+pub(crate) fn nvrtc(path: Option<&str>) -> Result<Nvrtc> {
     if let Some(path) = path {
         return Nvrtc::open(Some(Path::new(path)));
     }
-    let program = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
-    let folder = program.parent().unwrap_or(&program).join("nvrtc");
+    let folder = beside("nvrtc")?;
     let library = || {
         // the folder within is named after CUDA's version
         let versions = fs::read_dir(folder.join("nvidia")).into_iter().flatten().flatten();

@@ -1,5 +1,6 @@
 //! Repeated jobs: `cargo xtask`.
 
+mod cubins;
 mod cuda;
 mod machines;
 mod matrix;
@@ -26,6 +27,9 @@ usage: cargo xtask <job>
   emulate <metal | cuda> [address | thread]
                               tests of GPU kernels, their printed text executed on the CPU beside the simulator
   sanitize <address | thread> tests of the CPU backend under a sanitizer
+  cubins [--nvcc program | --nvrtc library] [--for 8.0,9.0] [--model folder]...
+                              compiles the manifest's kernels, and those of models, for the program to embed: with
+                              nvcc where it is found, else with NVRTC (which pip fetches)
   metallib                    on a Mac with Xcode: compiles kernels for the program to embed
   metal-check                 types and lints of Metal's device code, as on a Mac
   fake-metal [arguments]      tests of Metal's device code against a fake of Apple's libraries";
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         ["emulate", language, sanitizer] => tools::emulate(language, Some(sanitizer)),
         ["neon"] => machines::neon(),
         ["sanitize", kind] => machines::sanitize(kind),
+        ["cubins", ref rest @ ..] => cubins::cubins(rest),
         ["metallib"] => metal::library(),
         ["metal-check"] => metal::check(),
         ["fake-metal", ref rest @ ..] => metal::fake(rest),

@@ -2,6 +2,7 @@
 
 use anyhow::Error;
 use tessera_engine::{GenerateError, LoadError};
+use tessera_graph::BackendError;
 use tessera_hub::Catalogue;
 
 use crate::errors::{NotHere, TooLarge, Usage};
@@ -35,6 +36,11 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             return Some(format!("{raise}{other}"));
         }
         Some(LoadError::ContextMemory { .. }) => return Some("--memory sets the budget".into()),
+        Some(LoadError::Backend(BackendError::DeviceMemory { .. })) => {
+            return Some(
+                "--context shortens what is remembered, --device cpu takes the processor".into(),
+            );
+        }
         _ => {}
     }
     match cause.downcast_ref::<GenerateError>() {

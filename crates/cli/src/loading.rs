@@ -1,14 +1,13 @@
 //! From a model's name to a model that answers, with progress.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use anyhow::Result;
-use tessera_engine::{BackendChoice, Lifecycle, LoadOptions, Loading, Model};
+use tessera_engine::{Lifecycle, LoadOptions, Loading, Model, PassedOver};
 use tessera_hub::Event;
 
 use crate::{
-    args::LoadArgs, context::Context, device::Machine, errors::TooLarge, machine,
-    progress::Progress, units,
+    args::LoadArgs, context::Context, device::Machine, errors::TooLarge, progress::Progress, units,
 };
 
 /// A model, and what computes it.
@@ -41,7 +40,9 @@ pub fn load(
     let begun = Instant::now();
     let (mut options, machine) = options(context, args)?;
     adjust(&mut options);
-    let model = watch(context, name, Model::load(name, options), args.memory)?;
+    let allowed = || args.memory.or_else(|| machine.budget());
+    let model = watch(context, name, Model::load(name, options), &allowed)?;
+    let machine = machine.settled(model.info().backend);
     tell(context, &model, &machine, begun);
     Ok(Loaded { model, machine })
 }
@@ -52,9 +53,8 @@ pub fn load(
 /// When the machine lacks the device or the instruction set, or there is no place for a cache.
 pub fn options(context: &Context, args: &LoadArgs) -> Result<(LoadOptions, Machine)> {
     let machine = Machine::of(args)?;
-    let backend = machine.clone();
     let options = LoadOptions {
-        backend: BackendChoice::Custom(Arc::new(move || Ok(backend.backend()))),
+        backend: machine.choice(),
         context: args.context,
         kv: args.kv,
         memory: args.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
@@ -66,20 +66,23 @@ pub fn options(context: &Context, args: &LoadArgs) -> Result<(LoadOptions, Machi
     Ok((options, machine))
 }
 
+/// Bytes that a model may take, if that is known.
+type Allowed<'a> = dyn Fn() -> Option<u64> + Sync + 'a;
+
 /// Waits for a model, showing what happens; Ctrl-C gives it up.
-fn watch(context: &Context, name: &str, loading: Loading, memory: Option<u64>) -> Result<Model> {
+fn watch(context: &Context, name: &str, loading: Loading, allowed: &Allowed<'_>) -> Result<Model> {
     let canceller = loading.canceller();
-    let work = || follow(context, name, loading, memory);
+    let work = || follow(context, name, loading, allowed);
     context.interrupts.during(move || canceller.cancel(), work).0
 }
 
 /// Shows what happens until the model is there, and gives up before a download that cannot fit.
-fn follow(context: &Context, name: &str, loading: Loading, memory: Option<u64>) -> Result<Model> {
+fn follow(context: &Context, name: &str, loading: Loading, allowed: &Allowed<'_>) -> Result<Model> {
     let progress = Progress::new(context);
     let mut life = loading.lifecycle();
     while let Some(state) = life.next_blocking() {
         if let Lifecycle::Fetching(Event::Planned { bytes, .. }) = state
-            && let Some(allowed) = memory.or_else(machine::budget)
+            && let Some(allowed) = allowed()
             && bytes > allowed
         {
             return Err(TooLarge { name: name.to_owned(), bytes, allowed }.into());
@@ -91,6 +94,11 @@ fn follow(context: &Context, name: &str, loading: Loading, memory: Option<u64>) 
     }
     progress.finish();
     Ok(loading.wait()?)
+}
+
+/// A line for each backend that was left out.
+pub fn passed_over(all: &[PassedOver]) -> impl Iterator<Item = String> {
+    all.iter().map(|PassedOver { backend, why }| format!("not {backend}: {why}"))
 }
 
 /// What `--verbose` tells about a loaded model.
@@ -107,6 +115,9 @@ fn tell(context: &Context, model: &Model, machine: &Machine, begun: Instant) {
             details.quantization()
         ));
     }
+    for line in passed_over(&info.passed_over) {
+        context.detail(&line);
+    }
     context.detail(&format!(
         "backend: {}, {} threads, {}",
         info.backend,
@@ -116,7 +127,7 @@ fn tell(context: &Context, model: &Model, machine: &Machine, begun: Instant) {
     context.detail(&format!("context: {}", info.context));
     context.detail(&format!(
         "memory: {} of weights, {} to compute in, up to {} for a full context, {} allowed",
-        units::bytes(memory.weights as u64),
+        units::bytes((memory.weights + memory.mapped) as u64),
         units::bytes(memory.arena as u64),
         units::bytes(info.context_bytes as u64),
         units::bytes(info.budget as u64),

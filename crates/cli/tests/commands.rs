@@ -41,6 +41,28 @@ fn show_says_what_the_model_is() {
     }
 }
 
+/// By default a GPU is asked for first, if there is one; where the processor computes, it is told why.
+#[test]
+fn what_computes_is_told() {
+    let world = World::new();
+    let model = world.model();
+    let gpu = if cfg!(target_os = "macos") { "metal" } else { "cuda" };
+    let shown = world.run(&["show", &model, "--json"]).json();
+    let told = world.run(&["run", &model, "?", "--verbose"]).err;
+    if shown["device"] == "cpu" {
+        let why = shown["passed_over"][0].as_str().expect("a reason");
+        assert!(why.starts_with(&format!("not {gpu}: ")), "{why}");
+        assert!(told.contains(why), "{why}: {told}");
+        assert!(world.run(&["show", &model]).success().contains(why));
+    } else {
+        assert_eq!(shown["device"], gpu);
+    }
+    for flags in [&["--threads", "1"][..], &["--precise"], &["--device", "cpu"]] {
+        let shown = world.run(&[&["show", model.as_str(), "--json"][..], flags].concat()).json();
+        assert_eq!((&shown["device"], &shown["passed_over"]), (&json!("cpu"), &json!([])));
+    }
+}
+
 /// What `show` reckons is what `run` says it holds, and what it refuses is refused.
 #[test]
 fn show_reckons_what_run_takes() {

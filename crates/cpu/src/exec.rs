@@ -139,6 +139,7 @@ pub(crate) fn footprint(
     let buffers = Buffers::of(graph, weights, limits, precise);
     Ok(Footprint {
         weights: load::Layout::plan(graph, weights)?.bytes,
+        mapped: 0,
         arena: plan(graph, limits).bytes
             + buffers.acts
             + buffers.mixtures.bytes
@@ -335,6 +336,7 @@ impl Executable for Model {
     fn memory(&self) -> MemoryReport {
         MemoryReport {
             weights: self.loaded.bytes(),
+            mapped: 0,
             arena: self.arena.len()
                 + self.acts.len()
                 + self.mixed.len()

@@ -8,7 +8,7 @@ use tessera_cpu::Level;
 use tessera_formats::GgmlType;
 use tessera_graph::{
     Activation, Backend, Builder, ExpertUnit, Footprint, GatedUnit, Graph, KvType, Limits,
-    RouteGroups, Router, Scoring, Weights, testing::run_logits,
+    MemoryReport, RouteGroups, Router, Scoring, Weights, testing::run_logits,
 };
 use tessera_quant::{Float, Packing, encode::encode};
 
@@ -257,7 +257,8 @@ fn the_footprint_is_what_is_held() {
                 backend.compile(&graph, weights, &limits, &mut tessera_graph::unwatched).unwrap();
             let held = exe.memory();
             let blocks = (0..told.blocks.len()).map(|group| exe.block_bytes(group)).collect();
-            let held = Footprint { weights: held.weights, arena: held.arena, blocks };
+            let MemoryReport { weights, mapped, arena, .. } = held;
+            let held = Footprint { weights, mapped, arena, blocks };
             assert_eq!(told, held, "{mix:?}, {limits:?}");
         }
     }

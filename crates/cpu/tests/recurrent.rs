@@ -362,7 +362,7 @@ fn slots_are_copied_exported_and_imported() {
 
 #[test]
 fn the_footprint_is_what_is_held() {
-    use tessera_graph::{Backend, Footprint, Limits, unwatched};
+    use tessera_graph::{Backend, Footprint, Limits, MemoryReport, unwatched};
     let (graph, weights) = mixed();
     for threads in 1..=3 {
         let backend = cpu(Level::best(), threads, threads == 1);
@@ -371,7 +371,8 @@ fn the_footprint_is_what_is_held() {
         let mut exe = backend.compile(&graph, weights.clone(), &limits, &mut unwatched).unwrap();
         let held = exe.memory();
         let blocks = (0..told.blocks.len()).map(|group| exe.block_bytes(group)).collect();
-        let held = Footprint { weights: held.weights, arena: held.arena, blocks };
+        let MemoryReport { weights, mapped, arena, .. } = held;
+        let held = Footprint { weights, mapped, arena, blocks };
         assert_eq!(told, held);
         let slots = told.blocks.len() - 1;
         exe.grow(slots, 3).unwrap();

@@ -22,8 +22,18 @@ const char* const OPERATIONS[] = {
     "prefix sum", "shuffle", "ballot", "simdgroup barrier", "matrix load or store", "matrix multiplication",
 };
 
+// Copies of a thread that are on their way, the oldest first, round and round.
+struct Flight {
+    static constexpr uint32_t MOST = 256;
+    emu_copy copy[MOST];
+    uint32_t group[MOST];  // each copy's
+    uint32_t begin, end;   // how many were done, and begun
+    uint32_t groups;       // how many were made
+};
+
 struct Thread {
     Fiber fiber;
+    Flight flight;
     Wait wait;
     const void* place;  // where it waits
 };
@@ -174,6 +184,9 @@ void entry() {
     g.in_fiber = true;
     acquire(&g.ends);
     g.kernel->run();
+    if (me().flight.begin != me().flight.end) {
+        fail(nullptr, nullptr, "thread %u ends while copies that it staged are on their way", g.current);
+    }
     set_waiting(Wait::Done, nullptr);
     release(&g.ends);
     if (--g.live == 0) leave();
@@ -191,6 +204,8 @@ void run_group() {
     g.ready = g.arrived = 0;
     g.entered = false;
     for (uint32_t i = 0; i < g.threads; i++) {
+        Flight& flight = g.thread[i].flight;
+        flight.begin = flight.end = flight.groups = 0;
         prepare(g.thread[i].fiber, g.stacks + i * (STACK_BYTES + GUARD_BYTES) + GUARD_BYTES, entry);
         set_ready(i);
     }
@@ -267,6 +282,23 @@ void emu_multiply(float* sum, const float* left, const float* right, const float
     Multiplication mine = {sum, left, right, addend, rows, columns, depth};
     my_part().multiplication = &mine;
     meet(emu_matrix_multiply, __builtin_return_address(0));
+}
+
+void emu_stage(emu_copy copy) {
+    Flight& flight = me().flight;
+    if (flight.end - flight.begin == Flight::MOST) {
+        fail(__builtin_return_address(0), nullptr, "thread %u stages more than %u copies", g.current, Flight::MOST);
+    }
+    flight.copy[flight.end % Flight::MOST] = copy;
+    flight.group[flight.end++ % Flight::MOST] = flight.groups;
+}
+
+void emu_commit() { me().flight.groups++; }
+
+const emu_copy* emu_landing(unsigned left) {
+    Flight& flight = me().flight;
+    if (flight.begin == flight.end || flight.group[flight.begin % Flight::MOST] + left >= flight.groups) return nullptr;
+    return &flight.copy[flight.begin++ % Flight::MOST];
 }
 
 int emu_launch(const Launch* launch) {

@@ -52,4 +52,23 @@ unsigned emu_combine(enum emu_operation operation, unsigned value, unsigned lane
 // rows one after another. `sum` may be `addend`.
 void emu_multiply(EMU_PRIVATE float* sum, const EMU_PRIVATE float* left, const EMU_PRIVATE float* right,
                    const EMU_PRIVATE float* addend, unsigned rows, unsigned columns, unsigned depth);
+
+#ifndef __OPENCL_CPP_VERSION__
+// A staged copy of 4, 8 or 16 bytes; zeros, if `from` is null.
+struct emu_copy {
+    void* to;
+    const void* from;
+    unsigned bytes;
+};
+
+// Keeps a copy of the thread for when it is waited for.
+void emu_stage(struct emu_copy copy);
+
+// Makes a group of what the thread has staged since its last one.
+void emu_commit(void);
+
+// A copy of the thread's groups but the `left` latest, which is to be done now and is kept no longer; null when there is
+// none.
+const struct emu_copy* emu_landing(unsigned left);
+#endif
 }

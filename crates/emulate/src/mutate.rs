@@ -18,6 +18,10 @@ pub enum Mistake {
     NoBarrier,
     /// A barrier of the threadgroup waits for the simdgroup only.
     NarrowBarrier,
+    /// A wait for staged copies is missing.
+    NoWait,
+    /// A wait for staged copies lets one group more be on its way.
+    EarlyWait,
     /// `a <= b` in place of `a < b`.
     OneTooMany,
     /// A loop goes round once more.
@@ -40,9 +44,11 @@ pub enum Mistake {
 
 impl Mistake {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::NoBarrier,
         Self::NarrowBarrier,
+        Self::NoWait,
+        Self::EarlyWait,
         Self::OneTooMany,
         Self::LongerLoop,
         Self::NoCheck,
@@ -136,6 +142,8 @@ impl Editor<'_> {
             (Mistake::NarrowBarrier, Kind::Barrier(Scope::Shared | Scope::All)) => {
                 one(Kind::Barrier(Scope::Simdgroup))
             }
+            (Mistake::NoWait, Kind::Wait(_)) => Some(Vec::new()),
+            (Mistake::EarlyWait, Kind::Wait(left)) => one(Kind::Wait(left + 1)),
             (Mistake::OneTooMany, Kind::Let(to, Expr::Binary(Binary::Lt, a, b))) => {
                 one(Kind::Let(*to, Expr::Binary(Binary::Le, *a, *b)))
             }
@@ -218,6 +226,7 @@ fn is_index(body: &Block, reg: Reg) -> bool {
     any(body, &mut |kind| match kind {
         Kind::Load { index, .. }
         | Kind::Store { index, .. }
+        | Kind::Stage { index, .. }
         | Kind::Atomic { index, .. }
         | Kind::TileLoad { index, memory: Memory::Shared(_), .. }
         | Kind::TileStore { index, .. } => *index == reg,

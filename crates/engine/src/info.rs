@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use tessera_graph::{Limits, MemoryReport};
 
-use crate::{CapabilitySet, ContextChoice, SamplingOptions, SamplingSource};
+use crate::{CapabilitySet, ContextChoice, PassedOver, SamplingOptions, SamplingSource};
 
 /// What a loaded model is; does not change.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct ModelInfo {
     pub details: Option<tessera_models::Info>,
     /// Name of the backend that computes it.
     pub backend: &'static str,
+    /// Backends that would have been taken before it, and why they were not.
+    pub passed_over: Vec<PassedOver>,
     /// What it can do here.
     pub capabilities: CapabilitySet,
     /// Positions of a sequence, and why so many.

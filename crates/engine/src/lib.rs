@@ -76,6 +76,7 @@ mod sessions;
 mod text;
 mod work;
 
+pub use backend::PassedOver;
 pub use bench::{BenchCase, BenchReport};
 pub use errors::{GenerateError, LoadError};
 pub use events::{Completion, Event, FinishReason, Finished, Started, Timings, Token, Usage};

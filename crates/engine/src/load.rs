@@ -3,17 +3,17 @@
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use tessera_formats::Checkpoint;
-use tessera_graph::Backend;
 use tessera_hub::Resolved;
 use tessera_models::{BuildOptions, Info};
 use tessera_text::{ChatTemplate, StopTokens, Tokenizer};
 
 use crate::{
     Capability, CapabilitySet, Lifecycle, LoadError, LoadOptions, Parts, SamplingOptions, Stage,
-    backend, fetch,
+    backend::{Place, Places},
+    fetch,
     loading::Loaded,
-    parts::start,
-    place::{Candidate, budget},
+    parts::{compile, start},
+    place::Candidate,
     scheduler::Watch,
     text::supports_tools,
     work::Cancel,
@@ -28,14 +28,26 @@ pub(crate) fn load(
 ) -> Result<Loaded, LoadError> {
     let begun = Instant::now();
     options.check()?;
-    // Free memory comes and goes: what is decided from it is decided once.
-    let options = &LoadOptions { memory: Some(budget(options)), ..options.clone() };
-    let backend = backend::make(&options.backend)?;
+    let mut places = Places::of(options);
+    let mut place = places.first()?;
     watch.lifecycle.set(Lifecycle::Resolving { name: name.to_owned() });
     let found = fetch::resolve(name, options.hub.clone(), watch, cancel)?;
     let stage = |stage| watch.lifecycle.set(Lifecycle::Loading { stage, done: 0, total: 0 });
-    let opened = open(name, &found, options, &*backend, &stage, cancel)?;
-    start(opened.parts, options, &*backend, watch, cancel, begun)
+    loop {
+        let compiled = open(name, &found, options, &place, &stage, cancel).and_then(|opened| {
+            let mut parts = opened.parts;
+            let weights = std::mem::take(&mut parts.weights);
+            let compiled = compile(&parts, weights, options, &place, watch, cancel)?;
+            Ok((parts, compiled))
+        });
+        match compiled {
+            Ok((parts, compiled)) => {
+                return start(parts, compiled, options, place, watch, begun);
+            }
+            // it is opened anew there, as the context it is built for depends on the memory
+            Err(error) => place = places.after(error)?,
+        }
+    }
 }
 
 /// A model whose files are open.
@@ -51,7 +63,7 @@ pub(crate) fn open(
     name: &str,
     found: &Resolved,
     options: &LoadOptions,
-    backend: &dyn Backend,
+    place: &Place,
     stage: &dyn Fn(Stage),
     cancel: &Cancel,
 ) -> Result<Opened, LoadError> {
@@ -69,7 +81,7 @@ pub(crate) fn open(
     let offered = offered(&checkpoint, template.as_ref());
     check(name, options.capabilities, offered)?;
     stage(Stage::Plan)?;
-    let bound = build(&checkpoint, options, backend)?;
+    let bound = build(&checkpoint, options, place)?;
     let (sampling, sampling_source) =
         SamplingOptions::of_model(&checkpoint, found.sampling.as_ref())?;
     let generation = checkpoint.generation_config();
@@ -97,12 +109,13 @@ pub(crate) fn open(
 fn build(
     checkpoint: &Checkpoint,
     options: &LoadOptions,
-    backend: &dyn Backend,
+    place: &Place,
 ) -> Result<tessera_models::Bound, LoadError> {
     let open = |context| tessera_models::open(checkpoint, &BuildOptions { context });
     let bound = open(options.context)?;
     let (graph, weights, trained) = (&bound.graph, &bound.weights, bound.info.context);
-    let context = Candidate { graph, weights, backend, options, trained }.context(budget(options));
+    let backend = &*place.backend;
+    let context = Candidate { graph, weights, backend, options, trained }.context(place.budget);
     match context {
         Ok(choice) if options.context.is_none() && choice.tokens != trained => {
             Ok(open(Some(choice.tokens))?)

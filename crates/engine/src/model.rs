@@ -16,12 +16,13 @@ use tessera_text::{ChatTemplate, Tokenizer};
 use crate::{
     BenchCase, BenchReport, GenerateError, Generation, Inspection, Lifecycle, LifecycleStream,
     LoadError, LoadOptions, Loading, ModelInfo, Parts, Pending, Preview, Request, Resolved, Score,
-    Session, Status, backend,
+    Session, Status,
+    backend::Places,
     bench::bench,
     command::{Command, Commands},
     inspect::InspectSink,
     load::load,
-    parts::start,
+    parts::{compile, start},
     prepare,
     preview::preview,
     queue::{Reader, queue},
@@ -63,9 +64,23 @@ impl Model {
     /// Loads a model that was made in memory.
     pub fn from_parts(parts: Parts, options: LoadOptions) -> Loading {
         Loading::spawn(parts.name.clone(), &options.clone(), move |watch, cancel| {
+            let begun = Instant::now();
             options.check()?;
-            let backend = backend::make(&options.backend)?;
-            start(parts, &options, &*backend, watch, cancel, Instant::now())
+            let (mut parts, mut places) = (parts, Places::of(&options));
+            let mut place = places.first()?;
+            loop {
+                // kept as long as they may be needed again
+                let weights = match places.more() {
+                    true => parts.weights.clone(),
+                    false => std::mem::take(&mut parts.weights),
+                };
+                match compile(&parts, weights, &options, &place, watch, cancel) {
+                    Ok(compiled) => {
+                        return start(parts, compiled, &options, place, watch, begun);
+                    }
+                    Err(error) => place = places.after(error)?,
+                }
+            }
         })
     }
 

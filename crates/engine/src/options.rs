@@ -23,6 +23,9 @@ pub enum BackendChoice {
     Oracle,
     /// Another.
     Custom(BackendFactory),
+    /// The first of these that is here, and does and has room for what the model asks for, each with its name. What is passed
+    /// over is told in [`ModelInfo`](crate::ModelInfo).
+    First(Vec<(&'static str, BackendFactory)>),
 }
 
 /// How the processor is used.
@@ -46,6 +49,7 @@ impl fmt::Debug for BackendChoice {
             Self::Cpu(choice) => choice.fmt(f),
             Self::Oracle => f.write_str("Oracle"),
             Self::Custom(_) => f.write_str("Custom"),
+            Self::First(all) => f.debug_list().entries(all.iter().map(|(name, _)| name)).finish(),
         }
     }
 }
@@ -60,8 +64,8 @@ pub struct LoadOptions {
     pub context: Option<usize>,
     /// What is wanted of the model; only the weights for it are mapped.
     pub capabilities: CapabilitySet,
-    /// Bytes the model may hold: weights, intermediates, keys and values. 80 % of the memory that is
-    /// available if `None`.
+    /// Bytes the model may hold: weights, intermediates, keys and values. If `None`, 80 % of the memory that is
+    /// available, or 90 % of what a device has free of its own.
     pub memory: Option<usize>,
     /// Element type of remembered keys and values; what suits the backend if `None`.
     pub kv: Option<KvType>,
@@ -141,6 +145,10 @@ impl LoadOptions {
             };
             let (option, allowed) = ("capabilities", "text input and text output at least");
             return Err(LoadError::Option { option, value, allowed });
+        }
+        if matches!(&self.backend, BackendChoice::First(all) if all.is_empty()) {
+            let (option, value) = ("backend", "one of none".to_owned());
+            return Err(LoadError::Option { option, value, allowed: "one of at least one" });
         }
         if let BackendChoice::Cpu(CpuChoice { threads: Some(threads), .. }) = self.backend {
             within("threads", threads, 1, 1024, "1 to 1024")?;

@@ -7,17 +7,18 @@ use std::{
     time::Instant,
 };
 
-use tessera_graph::{Backend, Graph, Weights};
+use tessera_graph::{Executable, Graph, Limits, Weights};
 use tessera_state::{Budget, Options, State};
 use tessera_text::{ChatTemplate, Tokenizer};
 
 use crate::{
-    CapabilitySet, Lifecycle, LoadError, LoadOptions, Model, ModelInfo, SamplingOptions,
-    SamplingSource, Stage,
+    CapabilitySet, ContextChoice, Lifecycle, LoadError, LoadOptions, Model, ModelInfo,
+    SamplingOptions, SamplingSource, Stage,
+    backend::Place,
     command::Commands,
-    fit::KEEP,
+    fit::{KEEP, Needs},
     loading::Loaded,
-    place::{Candidate, budget},
+    place::Candidate,
     runner::Runner,
     scheduler::{Bounds, Scheduler, Watch},
     text::Text,
@@ -53,20 +54,27 @@ pub struct Parts {
     pub details: Option<tessera_models::Info>,
 }
 
-/// Checks that the model fits, compiles it and makes its scheduler.
-pub(crate) fn start(
-    parts: Parts,
+/// A compiled model, and what it was compiled for.
+pub(crate) struct Compiled {
+    exec: Box<dyn Executable>,
+    context: ContextChoice,
+    limits: Limits,
+    needs: Needs,
+    state: State,
+}
+
+/// Checks that the model fits, and compiles it. `weights` are those of the parts.
+pub(crate) fn compile(
+    parts: &Parts,
+    weights: Weights,
     options: &LoadOptions,
-    backend: &dyn Backend,
+    place: &Place,
     watch: &Arc<Watch>,
     cancel: &Cancel,
-    begun: Instant,
-) -> Result<Loaded, LoadError> {
-    let budget = budget(options);
-    let trained = parts.trained_context;
-    let (graph, weights) = (&parts.graph, &parts.weights);
-    let candidate = Candidate { graph, weights, backend, options, trained };
-    let context = candidate.context(budget)?;
+) -> Result<Compiled, LoadError> {
+    let (trained, backend) = (parts.trained_context, &*place.backend);
+    let candidate = Candidate { graph: &parts.graph, weights: &weights, backend, options, trained };
+    let context = candidate.context(place.budget)?;
     let limits = candidate.limits(context.tokens);
     let needs = candidate.needs(context.tokens)?;
 
@@ -77,25 +85,40 @@ pub(crate) fn start(
         if cancel.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let _ = progress(0, needs.weights);
-    for weight in &parts.weights.0 {
+    for weight in &weights.0 {
         // Where the disk is busy, asking waits, too.
         cancel.check()?;
         weight.codes.prefetch();
     }
-    let exec = backend.compile(&parts.graph, parts.weights, &limits, &mut progress)?;
-    let (memory, context_bytes) = (exec.memory(), needs.kv(context.tokens));
+    let exec = backend.compile(&parts.graph, weights, &limits, &mut progress)?;
 
-    let mut account = Budget::new(budget);
-    let held = memory.weights.saturating_add(memory.arena);
+    let memory = exec.memory();
+    let mut account = Budget::new(place.budget);
+    let held =
+        [memory.weights, memory.mapped, memory.arena].into_iter().fold(0, usize::saturating_add);
     account.take("the model", held, "choose a smaller one")?;
     let sequences = options.max_sequences + options.max_sessions + 1; // one for benchmarks
     let bounds = Options { context: context.tokens, sequences, keep: KEEP };
-    let state = State::new(needs.groups, bounds, account);
+    let state = State::new(needs.groups.clone(), bounds, account);
+    Ok(Compiled { exec, context, limits, needs, state })
+}
+
+/// Makes a compiled model's scheduler.
+pub(crate) fn start(
+    parts: Parts,
+    compiled: Compiled,
+    options: &LoadOptions,
+    place: Place,
+    watch: &Arc<Watch>,
+    begun: Instant,
+) -> Result<Loaded, LoadError> {
+    let Compiled { exec, context, limits, needs, state } = compiled;
     let info = ModelInfo {
         name: parts.name,
         path: parts.path,
         details: parts.details,
-        backend: backend.name(),
+        backend: place.backend.name(),
+        passed_over: place.passed_over,
         capabilities: parts.capabilities,
         context,
         limits: limits.clone(),
@@ -103,8 +126,8 @@ pub(crate) fn start(
         stop_tokens: parts.stop_tokens,
         sampling: parts.sampling.or(&SamplingOptions::FALLBACK),
         sampling_source: parts.sampling_source,
-        budget,
-        context_bytes,
+        budget: place.budget,
+        context_bytes: needs.kv(context.tokens),
         load_time: begun.elapsed(),
     };
     let text = Text { tokenizer: Arc::new(parts.tokenizer), template: parts.template };

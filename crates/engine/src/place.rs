@@ -6,16 +6,7 @@ use tessera_state::Group;
 use crate::{
     ContextChoice, LoadError, LoadOptions,
     fit::{self, Needs},
-    memory,
 };
-
-/// The share of available memory that a model may hold unless told otherwise.
-const MEMORY_SHARE: f64 = 0.8;
-
-/// The memory budget in bytes.
-pub(crate) fn budget(options: &LoadOptions) -> usize {
-    options.memory.unwrap_or_else(|| (memory::available() as f64 * MEMORY_SHARE) as usize)
-}
 
 /// A model that is to be placed; nothing is allocated to find out how.
 pub(crate) struct Candidate<'a> {
@@ -46,7 +37,8 @@ impl Candidate<'_> {
         let footprint = self.backend.footprint(self.graph, self.weights, &limits)?;
         let groups = self.graph.groups().into_iter().zip(footprint.blocks);
         Ok(Needs {
-            weights: footprint.weights,
+            // mapped ones are not allocated, but every step reads them
+            weights: footprint.weights.saturating_add(footprint.mapped),
             arena: footprint.arena,
             groups: groups
                 .map(|(group, block_bytes)| Group { kind: group.kind, block_bytes })

@@ -4,9 +4,11 @@ use tessera_graph::{PAGE, StorageKind};
 use tessera_hub::Resolved;
 
 use crate::{
-    CapabilitySet, ContextChoice, LoadError, LoadOptions, SamplingOptions, SamplingSource, backend,
+    CapabilitySet, ContextChoice, LoadError, LoadOptions, PassedOver, SamplingOptions,
+    SamplingSource,
+    backend::{Place, Places},
     load::{Opened, open},
-    place::{Candidate, budget},
+    place::Candidate,
     work::Cancel,
 };
 
@@ -23,6 +25,10 @@ pub struct Preview {
     pub sampling: SamplingOptions,
     /// Where that comes from.
     pub sampling_source: SamplingSource,
+    /// Name of the backend that would compute it.
+    pub backend: &'static str,
+    /// Backends that would be taken before it, and why they would not.
+    pub passed_over: Vec<PassedOver>,
     /// The memory budget in bytes.
     pub budget: usize,
     /// The context it would have, or why it would be refused.
@@ -44,20 +50,31 @@ pub struct Preview {
 /// Opens the files, plans, and forgets it all.
 pub(crate) fn preview(found: &Resolved, options: &LoadOptions) -> Result<Preview, LoadError> {
     options.check()?;
-    let options = &LoadOptions { memory: Some(budget(options)), ..options.clone() };
-    let backend = backend::make(&options.backend)?;
+    let mut places = Places::of(options);
+    let mut place = places.first()?;
+    loop {
+        let error = match at(found, options, &place) {
+            // at the last place a refusal is what there is to tell
+            Ok(Preview { context: Err(error), .. }) if places.more() => error,
+            Ok(preview) => return Ok(preview),
+            Err(error) => error,
+        };
+        place = places.after(error)?;
+    }
+}
+
+fn at(found: &Resolved, options: &LoadOptions, place: &Place) -> Result<Preview, LoadError> {
     let name = found.path.display().to_string();
     let Opened { parts, offered, details } =
-        open(&name, found, options, &*backend, &|_| {}, &Cancel::default())?;
+        open(&name, found, options, place, &|_| {}, &Cancel::default())?;
     let candidate = Candidate {
         graph: &parts.graph,
         weights: &parts.weights,
-        backend: &*backend,
+        backend: &*place.backend,
         options,
         trained: parts.trained_context,
     };
-    let budget = budget(options);
-    let context = candidate.context(budget);
+    let context = candidate.context(place.budget);
     let positions = match &context {
         Ok(choice) => choice.tokens,
         Err(LoadError::TooLarge { minimum, .. }) => *minimum,
@@ -75,7 +92,9 @@ pub(crate) fn preview(found: &Resolved, options: &LoadOptions) -> Result<Preview
         unsupported: offered.minus(CapabilitySet::BUILT),
         sampling: parts.sampling.or(&SamplingOptions::FALLBACK),
         sampling_source: parts.sampling_source,
-        budget,
+        backend: place.backend.name(),
+        passed_over: place.passed_over.clone(),
+        budget: place.budget,
         context,
         positions,
         weights: needs.weights,

@@ -1,18 +1,17 @@
-//! Command buffers and encoders: what may be said to them when.
+//! Command buffers: what may be said to them when.
 
 use std::{
     ptr,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{Mutex, atomic::Ordering::Relaxed},
 };
 
-use tessera_tile::sim::Kernel;
-
 use crate::{
-    execute::{self, Frozen, Launch, Step},
-    foundation::as_static,
+    encoder::Encoder,
+    event,
+    execute::{self, Frozen, Step},
     object::{Body, Object, Ref},
     runtime::{Method, autoreleased, method},
-    world::{World, lock},
+    world::lock,
 };
 
 /// How far a command buffer is.
@@ -27,102 +26,45 @@ pub enum State {
 }
 
 /// A command buffer.
-#[derive(Default)]
 pub struct CommandBuffer {
+    queue: Ref,
     passes: Vec<Vec<Step>>,
     encoding: bool,
     state: State,
+    /// What it signals at its end.
+    signals: Vec<(Ref, u64)>,
 }
 
-/// `MTLDispatchTypeConcurrent`
-const CONCURRENT: usize = 1;
-
-/// Places for buffers.
-const PLACES: usize = 31;
-
-/// What is bound to a place.
-#[derive(Clone)]
-pub enum Place {
-    /// A buffer from an offset on.
-    Buffer(Arc<Ref>, usize),
-    /// Bytes of its own.
-    Bytes(Arc<[u8]>),
-}
-
-/// A compute encoder.
-pub struct Encoder {
-    commands: Ref,
-    concurrent: bool,
-    steps: Vec<Step>,
-    kernel: Option<Arc<Kernel>>,
-    places: Vec<Option<Place>>,
-    ended: bool,
-}
-
-#[repr(C)]
-struct Size {
-    width: usize,
-    height: usize,
-    depth: usize,
-}
-
-impl Encoder {
-    fn place(&mut self, world: &World, i: usize, place: Place) {
-        match self.places.get_mut(i) {
-            Some(free) => *free = Some(place),
-            None => world.violation(format!("place {i} of {PLACES} for buffers")),
-        }
+impl CommandBuffer {
+    /// An empty one.
+    pub fn of(queue: Ref) -> Self {
+        let (passes, signals, state) = Default::default();
+        Self { queue, passes, encoding: false, state, signals }
     }
+}
 
-    /// A dispatch with what is bound now, or what is wrong with it.
-    fn launch(&self, world: &World, grid: &Size, group: &Size) -> Result<Launch, String> {
-        let kernel = self.kernel.clone().ok_or("a dispatch without a pipeline")?;
-        let program = kernel.program();
-        let name = &program.name;
-        let threads = group.width * group.height * group.depth;
-        if threads != program.threads as usize || threads > world.settings.threads {
-            return Err(format!("{name}: {threads} threads, it has {}", program.threads));
-        }
-        let grid = [grid.width, grid.height, grid.depth].map(|n| n as u32);
-        if grid.contains(&0) {
-            return Err(format!("{name}: a grid of {grid:?}"));
-        }
-        let known = world.take_bounds();
-        let mut buffers = Vec::new();
-        for (i, buffer) in program.buffers.iter().enumerate() {
-            let Some(Place::Buffer(memory, offset)) = &self.places[i] else {
-                return Err(format!("{name}: no buffer is bound for {}", buffer.name));
-            };
-            let Body::Memory(of) = &*memory.body() else {
-                return Err(format!("{name}: {} is released", buffer.name));
-            };
-            let rest = of.len() - offset;
-            let bytes = known.as_ref().map_or(rest, |bytes| bytes[i].min(rest));
-            buffers.push((Arc::clone(memory), *offset, bytes));
-        }
-        let mut args = Vec::new();
-        if !program.fields.is_empty() {
-            let Some(Place::Bytes(bytes)) = &self.places[program.buffers.len()] else {
-                return Err(format!("{name}: no argument struct"));
-            };
-            if bytes.len() != program.fields.len() * 4 {
-                return Err(format!("{name}: an argument struct of {} bytes", bytes.len()));
+/// Runs a command buffer that was committed, if it did not run already.
+pub(crate) fn finish(this: &Object) {
+    let signals = with(this, |commands| {
+        let passes = std::mem::take(&mut commands.passes);
+        match std::mem::take(&mut commands.state) {
+            State::Written => this.world().violation("a wait before the commit"),
+            State::Runs(frozen) => {
+                this.world().running.fetch_sub(1, Relaxed);
+                match execute::run(this.world(), frozen, passes) {
+                    Ok(()) => commands.state = State::Completed,
+                    // an event that a failed command buffer was to signal stays as it is
+                    Err(fault) => {
+                        commands.state = State::Failed(fault);
+                        commands.signals.clear();
+                    }
+                }
             }
-            args.extend(bytes.as_chunks::<4>().0.iter().map(|&word| u32::from_le_bytes(word)));
+            done => commands.state = done,
         }
-        Ok(Launch { kernel, buffers, args, grid })
-    }
-}
-
-/// Does something with an encoder that is not ended.
-fn encode(this: &Object, what: &str, work: impl FnOnce(&mut Encoder)) {
-    if let Body::Encoder(encoder) = &*this.body() {
-        let mut encoder = lock(encoder);
-        match encoder.ended {
-            true => this.world().violation(format!("{what} after endEncoding")),
-            false => work(&mut encoder),
-        }
-    }
+        std::mem::take(&mut commands.signals)
+    });
+    signals.iter().for_each(|(event, value)| event::signal(event, *value));
 }
 
 /// Does something with a command buffer.
@@ -133,10 +75,17 @@ fn with<T: Default>(this: &Object, work: impl FnOnce(&mut CommandBuffer) -> T) -
     }
 }
 
+/// Takes what an encoder has written.
+pub(crate) fn take(this: &Object, steps: Vec<Step>) {
+    with(this, |commands| {
+        commands.encoding = false;
+        commands.passes.push(steps);
+    });
+}
+
 pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
     match body {
         Body::Commands(_) => of_commands(name),
-        Body::Encoder(_) => of_encoder(name),
         _ => None,
     }
 }
@@ -156,17 +105,18 @@ fn of_commands(name: &str) -> Option<Method> {
                 if refused {
                     return ptr::null();
                 }
-                let encoder = Encoder {
-                    commands: Ref::to(this),
-                    concurrent: kind == CONCURRENT,
-                    steps: Vec::new(),
-                    kernel: None,
-                    places: vec![None; PLACES],
-                    ended: false,
-                };
+                let encoder = Encoder::new(Ref::to(this), kind);
                 autoreleased(Ref::new(this.world(), Body::Encoder(Mutex::new(encoder))))
             })
         }
+        "encodeSignalEvent:value:" => method!(|this, event: &'static Object, value: u64| {
+            with(this, |commands| {
+                if commands.encoding || !matches!(commands.state, State::Written) {
+                    return this.world().violation("a signal beside an open encoder, or too late");
+                }
+                commands.signals.push((Ref::to(event), value));
+            });
+        }),
         "commit" => method!(|this| {
             with(this, |commands| {
                 if commands.encoding {
@@ -176,23 +126,18 @@ fn of_commands(name: &str) -> Option<Method> {
                     return this.world().violation("a second commit");
                 }
                 this.world().commits.fetch_add(1, Relaxed);
-                commands.state = State::Runs(Frozen::of(&commands.passes));
+                this.world().running.fetch_add(1, Relaxed);
+                commands.state = State::Runs(Frozen::of(&commands.queue, &mut commands.passes));
+                for (event, value) in &commands.signals {
+                    event::expect(event, *value, Ref::to(this));
+                }
             });
         }),
         "waitUntilCompleted" => method!(|this| {
-            with(this, |commands| {
-                let passes = std::mem::take(&mut commands.passes);
-                match std::mem::take(&mut commands.state) {
-                    State::Written => this.world().violation("a wait before the commit"),
-                    State::Runs(frozen) => {
-                        commands.state = match execute::run(this.world(), frozen, passes) {
-                            Ok(()) => State::Completed,
-                            Err(fault) => State::Failed(fault),
-                        }
-                    }
-                    done => commands.state = done,
-                }
-            });
+            match this.world().settings.hangs {
+                true => this.world().violation("a wait without end"),
+                false => finish(this),
+            }
         }),
         // by the numbers of MTLCommandBufferStatus
         "status" => method!(|this| -> usize {
@@ -213,83 +158,5 @@ fn of_commands(name: &str) -> Option<Method> {
             })
         }),
         _ => None,
-    }
-}
-
-fn of_encoder(name: &str) -> Option<Method> {
-    match name {
-        "setComputePipelineState:" => method!(|this, pipeline: &'static Object| {
-            encode(this, "a pipeline", |encoder| match &*pipeline.body() {
-                Body::Pipeline(kernel) => encoder.kernel = Some(Arc::clone(kernel)),
-                _ => this.world().violation("a pipeline is expected"),
-            });
-        }),
-        "setBuffer:offset:atIndex:" => {
-            method!(|this, buffer: &'static Object, offset: usize, i: usize| {
-                encode(this, "a buffer", |encoder| {
-                    let body = buffer.body();
-                    let Body::Memory(memory) = &*body else {
-                        return this.world().violation("a buffer is expected");
-                    };
-                    if offset >= memory.len() || !offset.is_multiple_of(16) {
-                        let what = format!("an offset of {offset} of {} bytes", memory.len());
-                        return this.world().violation(what);
-                    }
-                    let buffer = Arc::new(Ref::to(as_static(buffer)));
-                    encoder.place(this.world(), i, Place::Buffer(buffer, offset));
-                });
-            })
-        }
-        "setBytes:length:atIndex:" => {
-            method!(|this, bytes: *const u8, len: usize, i: usize| {
-                encode(this, "bytes", |encoder| {
-                    if len == 0 || len > 4096 || !len.is_multiple_of(4) {
-                        return this.world().violation(format!("setBytes of {len} bytes"));
-                    }
-                    // SAFETY: the caller says that they are there
-                    let bytes = unsafe { std::slice::from_raw_parts(bytes, len) };
-                    encoder.place(this.world(), i, Place::Bytes(bytes.into()));
-                });
-            })
-        }
-        "memoryBarrierWithScope:" => method!(|this, scope: usize| {
-            encode(this, "a barrier", |encoder| match scope & 1 {
-                // `MTLBarrierScopeBuffers`
-                1 => encoder.steps.push(Step::Barrier),
-                _ => this.world().violation("a barrier that is none for buffers"),
-            });
-        }),
-        "dispatchThreadgroups:threadsPerThreadgroup:" => {
-            method!(|this, grid: Size, group: Size| {
-                encode(this, "a dispatch", |encoder| {
-                    match encoder.launch(this.world(), &grid, &group) {
-                        Ok(launch) => encoder.steps.push(Step::Launch(launch)),
-                        Err(what) => return this.world().violation(what),
-                    }
-                    if !encoder.concurrent {
-                        encoder.steps.push(Step::Barrier);
-                    }
-                });
-            })
-        }
-        "endEncoding" => method!(|this| {
-            encode(this, "endEncoding", |encoder| {
-                encoder.ended = true;
-                let steps = std::mem::take(&mut encoder.steps);
-                with(&encoder.commands, |commands| {
-                    commands.encoding = false;
-                    commands.passes.push(steps);
-                });
-            });
-        }),
-        _ => None,
-    }
-}
-
-impl Drop for Encoder {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.commands.world().violation("an encoder is released before endEncoding");
-        }
     }
 }

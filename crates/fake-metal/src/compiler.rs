@@ -33,6 +33,7 @@ pub struct Descriptor {
     threads: usize,
     /// Whether threadgroups are promised to be of whole simdgroups.
     whole: bool,
+    indirect: bool,
     archives: Vec<Ref>,
 }
 
@@ -53,10 +54,11 @@ const LANGUAGE: usize = 3 << 16;
 const FAIL_ON_MISS: usize = 4;
 
 impl Archive {
-    fn entry(kernel: &Kernel) -> (String, u64) {
+    fn entry(kernel: &Kernel, indirect: bool) -> (String, u64) {
         let text = print::metal(kernel.program());
         let sum = text.bytes().fold(7u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
-        (kernel.program().name.clone(), sum)
+        // machine code for indirect commands is another
+        (kernel.program().name.clone(), sum ^ u64::from(indirect))
     }
 
     fn to_text(&self) -> String {
@@ -76,7 +78,7 @@ impl Archive {
 
 impl Descriptor {
     fn in_archives(&self, kernel: &Kernel) -> bool {
-        let entry = Archive::entry(kernel);
+        let entry = Archive::entry(kernel, self.indirect);
         self.archives.iter().any(|archive| match &*archive.body() {
             Body::Archive(archive) => lock(archive).0.contains(&entry),
             _ => false,
@@ -217,6 +219,9 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
         (Body::Descriptor(_), "setThreadGroupSizeIsMultipleOfThreadExecutionWidth:") => {
             set!(Descriptor, |descriptor, whole: bool| descriptor.whole = whole)
         }
+        (Body::Descriptor(_), "setSupportIndirectCommandBuffers:") => {
+            set!(Descriptor, |descriptor, indirect: bool| descriptor.indirect = indirect)
+        }
         (Body::Descriptor(_), "setBinaryArchives:") => {
             set!(Descriptor, |descriptor, archives: &'static Object| match &*archives.body() {
                 Body::Array(archives) => {
@@ -257,19 +262,19 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
                     }
                     world.machine.fetch_add(1, Relaxed);
                 }
-                Ref::new(world, Body::Pipeline(Arc::clone(kernel))).into_raw()
+                Ref::new(world, Body::Pipeline(Arc::clone(kernel), descriptor.indirect)).into_raw()
             })
         }
-        (Body::Pipeline(_), "threadExecutionWidth") => {
+        (Body::Pipeline(..), "threadExecutionWidth") => {
             method!(|this| -> usize { this.world().settings.lanes })
         }
-        (Body::Pipeline(_), "maxTotalThreadsPerThreadgroup") => {
+        (Body::Pipeline(..), "maxTotalThreadsPerThreadgroup") => {
             method!(|this| -> usize { this.world().settings.threads })
         }
-        (Body::Pipeline(_), "staticThreadgroupMemoryLength") => {
+        (Body::Pipeline(..), "staticThreadgroupMemoryLength") => {
             method!(|this| -> usize {
                 match &*this.body() {
-                    Body::Pipeline(kernel) => kernel.program().shared_bytes(),
+                    Body::Pipeline(kernel, _) => kernel.program().shared_bytes(),
                     _ => 0,
                 }
             })
@@ -307,7 +312,7 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
                 let descriptor = lock(descriptor);
                 let Some(kernel) = &descriptor.function else { return false };
                 this.world().machine.fetch_add(1, Relaxed);
-                lock(archive).0.insert(Archive::entry(kernel));
+                lock(archive).0.insert(Archive::entry(kernel, descriptor.indirect));
                 true
             })
         }

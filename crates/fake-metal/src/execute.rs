@@ -1,7 +1,7 @@
 //! What the GPU does with a command buffer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ptr,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -12,7 +12,8 @@ use tessera_tile::{
 };
 
 use crate::{
-    object::{Body, Ref},
+    object::{Body, Object, Ref},
+    residency,
     world::World,
 };
 
@@ -26,6 +27,17 @@ pub struct Launch {
     pub buffers: Vec<(Arc<Ref>, usize, usize)>,
     pub args: Vec<u32>,
     pub grid: [u32; 3],
+    /// Of an indirect one, what it comes from.
+    pub indirect: Option<Indirectly>,
+}
+
+/// Where an indirect dispatch comes from.
+pub struct Indirectly {
+    /// The commands, which nobody retains for it.
+    pub commands: Arc<Ref>,
+    /// Memory that its encoder did not declare, and the kernel and buffer that it is. Once committed, what is in no residency
+    /// set either.
+    pub absent: Vec<(Arc<Ref>, String)>,
 }
 
 /// A command.
@@ -48,15 +60,18 @@ struct Held {
 pub struct Frozen(BTreeMap<usize, Held>);
 
 fn key(buffer: &Ref) -> usize {
-    ptr::from_ref::<crate::object::Object>(buffer).addr()
+    ptr::from_ref::<Object>(buffer).addr()
 }
 
 impl Frozen {
-    /// Takes what is bound; what may be written shows [`POISON`] from now on.
-    pub fn of(passes: &[Vec<Step>]) -> Self {
+    /// Takes what is bound, and what the queue's residency sets hold; what may be written shows [`POISON`] from now on.
+    pub fn of(queue: &Object, passes: &mut [Vec<Step>]) -> Self {
         let mut held = BTreeMap::new();
-        for step in passes.iter().flatten() {
+        for step in passes.iter_mut().flatten() {
             let Step::Launch(launch) = step else { continue };
+            if let Some(indirect) = &mut launch.indirect {
+                indirect.absent.retain(|(memory, _)| !residency::holds(queue, memory));
+            }
             for ((buffer, ..), declared) in
                 launch.buffers.iter().zip(&launch.kernel.program().buffers)
             {
@@ -98,6 +113,7 @@ pub fn run(world: &World, frozen: Frozen, passes: Vec<Vec<Step>>) -> Result<(), 
             }
         }
     }
+    released(world, &passes);
     for held in frozen.0.values() {
         let body = held.buffer.body();
         let Body::Memory(memory) = &*body else { continue };
@@ -111,6 +127,32 @@ pub fn run(world: &World, frozen: Frozen, passes: Vec<Vec<Step>>) -> Result<(), 
     result
 }
 
+/// Notes what indirect commands use and nobody else holds any more: on a GPU it would have been gone.
+fn released(world: &World, passes: &[Vec<Step>]) {
+    let mut own: BTreeMap<usize, BTreeMap<usize, &Ref>> = BTreeMap::new();
+    let mut unretained = BTreeSet::new();
+    for step in passes.iter().flatten() {
+        let Step::Launch(launch) = step else { continue };
+        let memory = launch.buffers.iter().map(|(memory, ..)| memory);
+        let indirect = launch.indirect.iter().flat_map(|from| {
+            std::iter::once(&from.commands).chain(from.absent.iter().map(|(memory, _)| memory))
+        });
+        for object in memory.chain(indirect) {
+            let references = own.entry(key(object)).or_default();
+            references.insert(Arc::as_ptr(object).addr(), object);
+            if launch.indirect.is_some() {
+                unretained.insert(key(object));
+            }
+        }
+    }
+    for (object, references) in own {
+        let count = references.values().next().map_or(0, |reference| reference.count());
+        if unretained.contains(&object) && count <= references.len() as isize {
+            world.violation("what indirect commands use is released while they run");
+        }
+    }
+}
+
 impl Launch {
     fn run(&self, world: &World, frozen: &Frozen) -> Result<(), String> {
         let bindings: Vec<_> = self
@@ -122,6 +164,9 @@ impl Launch {
                 bytes: *bytes,
             })
             .collect();
+        if let Some((_, name)) = self.indirect.iter().flat_map(|from| &from.absent).next() {
+            return Err(format!("a page fault: {name} is not resident"));
+        }
         world.dispatches.fetch_add(1, Relaxed);
         let checks = world.settings.checks;
         let done = self.kernel.launch(self.grid, &self.args, &bindings, checks);

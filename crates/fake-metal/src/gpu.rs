@@ -2,15 +2,18 @@
 
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc},
+    ffi::c_void,
     ptr, slice,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
 };
 
 use crate::{
+    block::Release,
+    commands::CommandBuffer,
     foundation::text,
     object::{Body, Object, Ref},
-    runtime::{Method, autoreleased, method},
-    world::World,
+    runtime::{Method, Selector, autoreleased, method},
+    world::{World, lock},
 };
 
 /// Shared memory of a buffer, which both sides reach by pointers.
@@ -18,6 +21,8 @@ pub struct Memory {
     first: *mut u8,
     layout: Layout,
     world: Arc<World>,
+    /// Of memory that is someone else's: what tells that it is no longer used.
+    lent: Option<Mutex<Option<Release>>>,
 }
 
 // SAFETY: whoever uses the pointer sees to the order, as with a real buffer
@@ -38,7 +43,33 @@ impl Memory {
         // SAFETY: the size is not 0
         let first = unsafe { alloc_zeroed(layout) };
         world.allocated.fetch_add(bytes as isize, Relaxed);
-        (!first.is_null()).then(|| Self { first, layout, world: Arc::clone(world) })
+        (!first.is_null()).then(|| Self { first, layout, world: Arc::clone(world), lent: None })
+    }
+
+    /// Memory of whole pages that is someone else's.
+    fn lent(
+        world: &Arc<World>,
+        first: *mut u8,
+        bytes: usize,
+        block: *const c_void,
+    ) -> Option<Self> {
+        let page = NSPageSize();
+        if bytes == 0 || !first.addr().is_multiple_of(page) || !bytes.is_multiple_of(page) {
+            world.violation(format!("{bytes} bytes at {first:?}, which are not whole pages"));
+            return None;
+        }
+        if bytes > world.settings.longest {
+            world.violation("a buffer that is too long");
+            return None;
+        }
+        let layout = Layout::from_size_align(bytes, page).ok()?;
+        let lent = Some(Mutex::new(Release::of(block)));
+        Some(Self { first, layout, world: Arc::clone(world), lent })
+    }
+
+    /// Whether it is someone else's, and may only be read.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lent.is_some()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -61,10 +92,26 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        if let Some(lent) = &self.lent {
+            if let Some(release) = lock(lent).take() {
+                self.world.unmapped.fetch_add(1, Relaxed);
+                release.call(self.first, self.len());
+            }
+            return;
+        }
         self.world.allocated.fetch_sub(self.len() as isize, Relaxed);
         // SAFETY: allocated so in `new`
         unsafe { dealloc(self.first, self.layout) };
     }
+}
+
+/// What the system's mappings are made of.
+#[unsafe(no_mangle)]
+extern "C-unwind" fn NSPageSize() -> usize {
+    unsafe extern "C" {
+        safe fn getpagesize() -> i32;
+    }
+    getpagesize() as usize
 }
 
 /// The only GPU there is.
@@ -87,13 +134,31 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
             (1001..=1000 + this.world().settings.family).contains(&family)
         }),
         (Body::Device, "newCommandQueue") => {
-            method!(|this| -> *const Object { Ref::new(this.world(), Body::Queue).into_raw() })
+            method!(|this| -> *const Object {
+                Ref::new(this.world(), Body::Queue(Mutex::default())).into_raw()
+            })
+        }
+        (Body::Device, "respondsToSelector:") => {
+            method!(|this, selector: Selector| -> bool {
+                // SAFETY: selectors are C strings that are kept for ever
+                let name = unsafe { std::ffi::CStr::from_ptr(selector) };
+                let sets = name == c"newResidencySetWithDescriptor:error:";
+                !sets || this.world().settings.macos >= 15
+            })
         }
         (Body::Device, "maxThreadgroupMemoryLength") => {
             method!(|this| -> usize { this.world().settings.shared })
         }
         (Body::Device, "maxBufferLength") => {
-            method!(|this| -> usize { this.world().settings.memory })
+            method!(|this| -> usize {
+                this.world().settings.longest.min(this.world().settings.memory)
+            })
+        }
+        (Body::Device, "recommendedMaxWorkingSetSize") => {
+            method!(|this| -> u64 { this.world().settings.memory as u64 })
+        }
+        (Body::Device, "currentAllocatedSize") => {
+            method!(|this| -> usize { this.world().allocated.load(Relaxed).unsigned_abs() })
         }
         (Body::Device, "newBufferWithLength:options:") => {
             method!(|this, bytes: usize, options: usize| -> *const Object {
@@ -102,6 +167,21 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
                     this.world().violation("memory that is not shared");
                 }
                 Memory::new(this.world(), bytes).map_or(ptr::null(), |memory| {
+                    Ref::new(this.world(), Body::Memory(memory)).into_raw()
+                })
+            })
+        }
+        (Body::Device, "newBufferWithBytesNoCopy:length:options:deallocator:") => {
+            method!(|this,
+                     first: *mut u8,
+                     bytes: usize,
+                     options: usize,
+                     block: *const c_void|
+             -> *const Object {
+                if options & !(1 << 8) != 0 {
+                    this.world().violation("memory that is not shared");
+                }
+                Memory::lent(this.world(), first, bytes, block).map_or(ptr::null(), |memory| {
                     Ref::new(this.world(), Body::Memory(memory)).into_raw()
                 })
             })
@@ -118,9 +198,9 @@ pub(crate) fn of_object(body: &Body, name: &str) -> Option<Method> {
                 _ => ptr::null_mut(),
             }
         }),
-        (Body::Queue, "commandBuffer") => method!(|this| -> *const Object {
-            let world = this.world();
-            autoreleased(Ref::new(world, Body::Commands(Mutex::default())))
+        (Body::Queue(_), "commandBuffer") => method!(|this| -> *const Object {
+            let commands = CommandBuffer::of(Ref::to(this));
+            autoreleased(Ref::new(this.world(), Body::Commands(Mutex::new(commands))))
         }),
         _ => None,
     }

@@ -9,21 +9,29 @@
 //! - order: dispatches between two barriers run in an order drawn at random; a command buffer runs when it is awaited, and
 //!   what it may write holds [`POISON`] until then; what the host changes in between is noted;
 //! - states: a second commit, encoding after the end, an encoder left open;
-//! - memory: messages to released objects, releases too many, objects outside of every autorelease pool, leaks.
+//! - memory: messages to released objects, releases too many, objects outside of every autorelease pool, leaks; memory that was
+//!   lent is given back once, after its last use;
+//! - indirect commands: what they may be made of, that they are ordered by their own barriers alone, that they keep nothing
+//!   alive, and that what they touch is in a committed residency set of the queue's or was declared.
 //!
 //! What breaks a rule does nothing and is noted as a *violation*; [`World::violations`] lists them.
 
+mod block;
 mod commands;
 mod compiler;
+mod encoder;
+mod event;
 mod execute;
 mod foundation;
 mod gpu;
+mod indirect;
 mod object;
+mod residency;
 pub mod runtime;
 pub mod spy;
 mod world;
 
-use tessera_gpu::device;
+use tessera_gpu::{MetalOptions, device, replay};
 
 /// The device code under test, the very file.
 #[path = "../../gpu/src/metal/mod.rs"]

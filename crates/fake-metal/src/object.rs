@@ -13,9 +13,13 @@ use std::{
 use tessera_tile::sim::Kernel;
 
 use crate::{
-    commands::{CommandBuffer, Encoder},
+    commands::CommandBuffer,
     compiler::{Archive, Descriptor, Library, Options},
+    encoder::Encoder,
+    event::Event,
     gpu::Memory,
+    indirect::{Command, Commands, Layout},
+    residency::Set,
     world::World,
 };
 
@@ -35,12 +39,20 @@ pub enum Body {
         text: String,
     },
     Device,
-    Queue,
+    /// With the residency sets that its command buffers rely on.
+    Queue(Mutex<Vec<Ref>>),
+    SetDescriptor,
+    Set(Mutex<Set>),
+    Event(Mutex<Event>),
+    IndirectDescriptor(Mutex<Layout>),
+    Indirect(Mutex<Commands>),
+    IndirectCommand(Command),
     Options(Mutex<Options>),
     Library(Library),
     Function(Arc<Kernel>),
     Descriptor(Mutex<Descriptor>),
-    Pipeline(Arc<Kernel>),
+    /// And whether it may be used in indirect commands.
+    Pipeline(Arc<Kernel>, bool),
     ArchiveDescriptor(Mutex<Option<PathBuf>>),
     Archive(Mutex<Archive>),
     Memory(Memory),
@@ -54,6 +66,13 @@ pub struct Class {
     isa: *const Class,
     /// Its name in messages to it.
     pub name: &'static str,
+}
+
+impl Class {
+    /// A class that nobody sends messages to.
+    pub const fn named(name: &'static str) -> Self {
+        Self { isa: &raw const META, name }
+    }
 }
 
 // SAFETY: classes are constants
@@ -84,6 +103,8 @@ classes! {
     PROCESS "NSProcessInfo" "._OBJC_CLASS_NSProcessInfo",
     OPTIONS "MTLCompileOptions" "._OBJC_CLASS_MTLCompileOptions",
     DESCRIPTOR "MTLComputePipelineDescriptor" "._OBJC_CLASS_MTLComputePipelineDescriptor",
+    SET "MTLResidencySetDescriptor" "._OBJC_CLASS_MTLResidencySetDescriptor",
+    INDIRECT "MTLIndirectCommandBufferDescriptor" "._OBJC_CLASS_MTLIndirectCommandBufferDescriptor",
     ARCHIVE "MTLBinaryArchiveDescriptor" "._OBJC_CLASS_MTLBinaryArchiveDescriptor",
 }
 
@@ -122,6 +143,11 @@ impl Object {
 
     pub fn is_class(&self) -> bool {
         ptr::eq(self.isa, &META)
+    }
+
+    /// References there are.
+    pub fn count(&self) -> isize {
+        self.count.load(SeqCst)
     }
 
     pub fn retain(&self) {

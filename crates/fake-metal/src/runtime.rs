@@ -9,8 +9,9 @@ use std::{
 };
 
 use crate::{
-    commands, compiler, foundation, gpu,
+    commands, compiler, encoder, event, foundation, gpu, indirect,
     object::{ANY, Body, Class, META, Object, Ref},
+    residency,
     world::{World, lock},
 };
 
@@ -79,7 +80,11 @@ extern "C-unwind" fn objc_msg_lookup(receiver: &'static Object, selector: Select
         // SAFETY: what says that it is a class is one
         let class = unsafe { &*ptr::from_ref(receiver).cast::<Class>() };
         let method = foundation::of_class(class.name, name);
-        return method.or_else(|| compiler::of_class(class.name, name)).unwrap_or_else(|| {
+        let method = method
+            .or_else(|| compiler::of_class(class.name, name))
+            .or_else(|| residency::of_class(class.name, name))
+            .or_else(|| indirect::of_class(class.name, name));
+        return method.unwrap_or_else(|| {
             World::current().violation(format!("+[{} {name}] is not there", class.name));
             nothing()
         });
@@ -89,9 +94,16 @@ extern "C-unwind" fn objc_msg_lookup(receiver: &'static Object, selector: Select
         receiver.world().violation(format!("{name} is sent to a released object"));
         return nothing();
     }
+    if receiver.world().settings.deaf == Some(name) && !matches!(*body, Body::Commands(_)) {
+        return nothing();
+    }
     let found = foundation::of_object(&body, name)
         .or_else(|| compiler::of_object(&body, name))
         .or_else(|| gpu::of_object(&body, name))
+        .or_else(|| residency::of_object(&body, name))
+        .or_else(|| event::of_object(&body, name))
+        .or_else(|| indirect::of_object(&body, name))
+        .or_else(|| encoder::of_object(&body, name))
         .or_else(|| commands::of_object(&body, name));
     found.unwrap_or_else(|| {
         receiver.world().violation(format!("{name} is not there"));

@@ -1,14 +1,15 @@
 //! A device between the queue and Metal's: it tells the world what the device trait knows and Metal does not, and makes
 //! mistakes on demand.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use tessera_tile::Program;
 
 use crate::{
-    World,
-    device::{Bound, Device, DeviceError},
+    MetalOptions, World,
+    device::{Bound, Device, DeviceError, Map},
     metal::{Buffer, Commands, Metal, Pending, Pipeline},
+    replay::Replays,
 };
 
 /// A mistake that a lowering or an executor could make.
@@ -16,7 +17,7 @@ use crate::{
 pub enum Mistake {
     /// No barriers at all.
     NoBarriers,
-    /// The barrier of this number, of all that were ever asked for, is left out.
+    /// The barrier of this number is left out of every step.
     NoBarrier(usize),
     /// The last buffer of every dispatch begins this many bytes further on.
     Shifted(usize),
@@ -36,8 +37,18 @@ pub struct Spy {
 impl Spy {
     /// Opens Metal's device in the world of this thread, without an archive.
     pub fn open(mistake: Option<Mistake>) -> Result<Self, DeviceError> {
-        let (metal, world) = (Metal::open(None, None)?, World::current());
+        Self::with(mistake, &MetalOptions::default())
+    }
+
+    /// The same with options.
+    pub fn with(mistake: Option<Mistake>, options: &MetalOptions) -> Result<Self, DeviceError> {
+        let (metal, world) = (Metal::open(None, None, options)?, World::current());
         Ok(Self { metal, world, mistake, barriers: 0 })
+    }
+
+    /// What became of its steps.
+    pub fn replays(&self) -> Replays {
+        self.metal.replays()
     }
 }
 
@@ -57,6 +68,16 @@ impl Device for Spy {
 
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Buffer, DeviceError> {
         self.metal.allocate(bytes, what)
+    }
+
+    const ADOPTS: bool = Metal::ADOPTS;
+
+    fn longest(&self) -> usize {
+        self.metal.longest()
+    }
+
+    fn adopt(&mut self, map: &Map, range: Range<usize>) -> Option<(Buffer, usize)> {
+        self.metal.adopt(map, range)
     }
 
     fn write(&mut self, to: &mut Buffer, offset: usize, bytes: &[u8]) -> Result<(), DeviceError> {
@@ -86,6 +107,8 @@ impl Device for Spy {
     }
 
     fn begin(&mut self) -> Result<Commands, DeviceError> {
+        self.world.unbound(0);
+        self.barriers = 0;
         self.metal.begin()
     }
 
@@ -117,10 +140,15 @@ impl Device for Spy {
             Some(Mistake::Exchanged) => buffers.swap(0, 1),
             _ => {}
         }
+        let told = self.world.told();
         if !grid.contains(&0) {
             self.world.bound(buffers.iter().map(|bound| bound.bytes).collect());
         }
-        self.metal.dispatch(commands, pipeline, &buffers, args, grid)
+        let done = self.metal.dispatch(commands, pipeline, &buffers, args, grid);
+        if done.is_err() {
+            self.world.unbound(told);
+        }
+        done
     }
 
     fn barrier(&mut self, commands: &mut Commands) -> Result<(), DeviceError> {

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -32,8 +33,14 @@ pub struct Settings {
     pub shared: usize,
     /// Bytes of all buffers at most.
     pub memory: usize,
+    /// Bytes of one buffer at most.
+    pub longest: usize,
     /// A kernel that the compiler refuses.
     pub refused: Option<String>,
+    /// A message that does nothing, except to command buffers: a mistake of the device code's that is to be found.
+    pub deaf: Option<&'static str>,
+    /// Whether command buffers never end.
+    pub hangs: bool,
     /// Where the user's caches are.
     pub caches: PathBuf,
 }
@@ -50,7 +57,10 @@ impl Default for Settings {
             lanes: 32,
             shared: 32 << 10,
             memory: 1 << 30,
+            longest: 1 << 30,
             refused: None,
+            deaf: None,
+            hangs: false,
             caches: PathBuf::from("/Users/nobody/Library/Caches"),
         }
     }
@@ -63,7 +73,7 @@ pub struct World {
     pub settings: Settings,
     programs: Mutex<Vec<Program>>,
     violations: Mutex<Vec<String>>,
-    bounds: Mutex<Option<Vec<usize>>>,
+    bounds: Mutex<VecDeque<Vec<usize>>>,
     random: AtomicU64,
     pub(crate) live: AtomicIsize,
     pub(crate) allocated: AtomicIsize,
@@ -71,6 +81,10 @@ pub struct World {
     pub(crate) machine: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) dispatches: AtomicU64,
+    pub(crate) indirect: AtomicU64,
+    pub(crate) unmapped: AtomicU64,
+    /// Command buffers between their commit and their end.
+    pub(crate) running: AtomicIsize,
 }
 
 /// An odd number, the golden ratio's digits.
@@ -106,13 +120,24 @@ impl World {
         lock(&self.programs).iter().find(|program| program.name == name).cloned()
     }
 
-    /// Tells how many bytes of each buffer the next dispatch may touch, which Metal itself is never told.
+    /// Tells how many bytes of each buffer the next dispatch may touch, which Metal itself is never told. Dispatches are
+    /// encoded in the order in which they are told of.
     pub fn bound(&self, bytes: Vec<usize>) {
-        *lock(&self.bounds) = Some(bytes);
+        lock(&self.bounds).push_back(bytes);
+    }
+
+    /// Dispatches that were told of and not encoded so far.
+    pub fn told(&self) -> usize {
+        lock(&self.bounds).len()
+    }
+
+    /// Forgets all but the first of them: those that were refused, or had been encoded already.
+    pub fn unbound(&self, first: usize) {
+        lock(&self.bounds).truncate(first);
     }
 
     pub(crate) fn take_bounds(&self) -> Option<Vec<usize>> {
-        lock(&self.bounds).take()
+        lock(&self.bounds).pop_front()
     }
 
     pub(crate) fn violation(&self, what: impl Into<String>) {
@@ -151,6 +176,16 @@ impl World {
     /// Command buffers committed.
     pub fn commits(&self) -> u64 {
         self.commits.load(Relaxed)
+    }
+
+    /// Executions of indirect commands, all of a buffer's being one.
+    pub fn indirect(&self) -> u64 {
+        self.indirect.load(Relaxed)
+    }
+
+    /// Pieces of memory that were given back to those who lent them.
+    pub fn unmapped(&self) -> u64 {
+        self.unmapped.load(Relaxed)
     }
 
     /// Kernels that ran.

@@ -4,19 +4,24 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::{clean, programs};
+use common::{INDIRECT, clean, programs};
 use fake_metal::{
     METALLIB, Settings, World,
     metal::{Embedded, Metal, user_cache},
 };
-use tessera_gpu::device::Device;
+use tessera_gpu::{MetalOptions, device::Device};
 use tessera_tile::print;
 
 /// Starts afresh: what was compiled, and what was wrong with the archive.
 fn start(settings: Settings, folder: &Path) -> (u64, Option<String>) {
+    start_with(settings, folder, &MetalOptions::default())
+}
+
+/// The same with options.
+fn start_with(settings: Settings, folder: &Path, options: &MetalOptions) -> (u64, Option<String>) {
     let world = World::enter(settings);
     world.know(&programs());
-    let mut metal = Metal::open(Some(folder), None).unwrap();
+    let mut metal = Metal::open(Some(folder), None, options).unwrap();
     let pipelines = metal.build(&programs()).unwrap();
     assert_eq!(pipelines.len(), 3);
     let told = (metal.compiled(), metal.problems().first().cloned());
@@ -53,6 +58,16 @@ fn another_system_or_gpu_has_its_own() {
         assert_eq!(start(settings, folder.path()), (0, None));
     }
     assert_eq!(files(folder.path()).len(), 3);
+}
+
+#[test]
+fn indirect_commands_have_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for options in [&MetalOptions::default(), &INDIRECT] {
+        assert_eq!(start_with(Settings::default(), folder.path(), options), (3, None));
+        assert_eq!(start_with(Settings::default(), folder.path(), options), (0, None));
+    }
+    assert_eq!(files(folder.path()).len(), 2);
 }
 
 #[test]
@@ -96,7 +111,7 @@ fn the_users_folder_is_the_systems() {
 fn build(embedded: Embedded) -> (u64, Vec<String>) {
     let world = World::enter(Settings::default());
     world.know(&programs());
-    let mut metal = Metal::open(None, Some(embedded)).unwrap();
+    let mut metal = Metal::open(None, Some(embedded), &MetalOptions::default()).unwrap();
     let pipelines = metal.build(&programs()).unwrap();
     assert_eq!(pipelines.len(), 3);
     let told = (world.texts(), metal.problems().to_vec());

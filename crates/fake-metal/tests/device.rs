@@ -5,6 +5,7 @@ mod common;
 use common::{Step, clean, expected, programs, random, watched};
 use fake_metal::{Settings, World, metal::Metal, spy::Spy};
 use tessera_gpu::{
+    MetalOptions,
     device::{Bound, Device, DeviceError},
     queue::Queue,
 };
@@ -37,7 +38,7 @@ fn a_step_gives_the_simulators_bits_in_any_order() {
 fn macs_without_a_gpu_or_with_an_old_one_have_none() {
     for settings in [Settings { present: false, ..world() }, Settings { family: 6, ..world() }] {
         let world = World::enter(settings);
-        let absent = Metal::open(None, None).unwrap_err();
+        let absent = Metal::open(None, None, &MetalOptions::default()).unwrap_err();
         assert!(matches!(absent, DeviceError::Absent { device: "metal", .. }), "{absent}");
         clean(&world);
     }
@@ -46,7 +47,7 @@ fn macs_without_a_gpu_or_with_an_old_one_have_none() {
 #[test]
 fn a_gpu_is_told_from_others() {
     let world = World::enter(Settings { macos: 26, family: 8, ..world() });
-    let metal = Metal::open(None, None).unwrap();
+    let metal = Metal::open(None, None, &MetalOptions::default()).unwrap();
     assert_eq!((metal.name(), &*metal.identity()), ("metal", "Fake 8, Version 26.1 (Build 0)"));
     drop(metal);
     clean(&world);
@@ -101,7 +102,7 @@ fn both_ways_of_safe_arithmetic_are_known() {
 #[test]
 fn memory_is_zero_at_first_and_has_an_end() {
     let world = World::enter(Settings { memory: 1 << 20, ..world() });
-    let mut metal = Metal::open(None, None).unwrap();
+    let mut metal = Metal::open(None, None, &MetalOptions::default()).unwrap();
     let mut buffer = metal.allocate(100, "a test").unwrap();
     let mut read = vec![1; 100];
     metal.read(&buffer, 0, &mut read).unwrap();

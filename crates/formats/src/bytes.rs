@@ -8,6 +8,11 @@ trait Owner: Send + Sync {
 
     /// Tells the system how a range will be used, where that means anything.
     fn advise(&self, _hint: Hint, _start: usize, _len: usize) {}
+
+    /// Whether the bytes are a mapped file's.
+    fn is_mapped(&self) -> bool {
+        false
+    }
 }
 
 /// How a range of a mapped file will be used.
@@ -41,6 +46,34 @@ impl Owner for memmap2::Mmap {
             },
         };
     }
+
+    fn is_mapped(&self) -> bool {
+        true
+    }
+}
+
+/// A file, or a part of one, that is mapped into memory for as long as this lives: whole pages, of which the first and the
+/// last may hold more than its bytes.
+#[derive(Clone)]
+pub struct Map(Arc<dyn Owner>);
+
+impl Map {
+    /// Whether it is the same mapping, not only the same file.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl AsRef<[u8]> for Map {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Map({})", self.as_ref().len())
+    }
 }
 
 /// A range of bytes that keeps its owner (a mapped file or a vector) alive.
@@ -63,6 +96,11 @@ impl Bytes {
     /// Where the range begins in its owner.
     pub(crate) fn offset(&self) -> usize {
         self.start
+    }
+
+    /// The mapped file that this range lies in, and where in it; `None` where it lies in memory of the process's own.
+    pub fn map(&self) -> Option<(Map, usize)> {
+        self.owner.is_mapped().then(|| (Map(self.owner.clone()), self.start))
     }
 
     /// Asks the system to read this range ahead, where it is part of a mapped file. It may read

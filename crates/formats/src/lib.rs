@@ -18,7 +18,7 @@ mod pairs;
 mod quantization;
 pub mod safetensors;
 
-pub use bytes::Bytes;
+pub use bytes::{Bytes, Map};
 pub use checkpoint::{Checkpoint, Kind};
 pub use config::Config;
 pub use dtype::{Dtype, GgmlType};

@@ -1,7 +1,9 @@
 //! What a device must do: hold memory, build kernels, run a list of launches. All else is in this crate once.
 
-use std::{fmt::Debug, time::Instant};
+use std::{fmt::Debug, ops::Range, time::Instant};
 
+pub use tessera_formats::Map;
+pub use tessera_graph::DeviceMemory;
 use tessera_tile::Program;
 
 /// Why a device refuses.
@@ -31,6 +33,12 @@ pub enum DeviceError {
         /// What the compiler said.
         why: String,
     },
+    /// A step that did not end. The device does nothing more: whatever the step uses may still be in use.
+    #[error("the device has not ended a step within {seconds} s; the model has to be loaded again")]
+    Hung {
+        /// How long was waited.
+        seconds: u64,
+    },
     /// A step that failed on the device.
     #[error("the device stopped: {0}")]
     Run(String),
@@ -54,6 +62,25 @@ impl<B> Clone for Bound<'_, B> {
 }
 
 impl<B> Copy for Bound<'_, B> {}
+
+/// How closely a kernel's time is looked at: passes to warm up and passes that count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// One pass counts.
+    Short,
+    /// The median of seven.
+    Long,
+}
+
+impl Look {
+    /// Caches are filled, and graphs captured, in the first ones.
+    const fn passes(self) -> (usize, usize) {
+        match self {
+            Self::Short => (2, 1),
+            Self::Long => (3, 7),
+        }
+    }
+}
 
 /// A launch of a kernel whose time is asked for.
 #[derive(Debug)]
@@ -85,8 +112,28 @@ pub trait Device: Sized + Send + 'static {
         self.name().to_owned()
     }
 
+    /// What it has of memory; `None` where that has no end that it knows of.
+    fn memory(&self) -> Result<Option<DeviceMemory>, DeviceError> {
+        Ok(None)
+    }
+
     /// Makes memory, all zeros.
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Self::Buffer, DeviceError>;
+
+    /// Whether it can read weights where they lie in mapped files.
+    const ADOPTS: bool = false;
+
+    /// Bytes of a buffer that is adopted, at most.
+    fn longest(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Makes a range of a mapped file a buffer without copying it; the file stays mapped as long as the buffer is. Gives the
+    /// buffer and the first byte of the range in it, which lies at a multiple of 16 if it does in the host's memory. The
+    /// buffer may only be read. `None` if it cannot be.
+    fn adopt(&mut self, _map: &Map, _range: Range<usize>) -> Option<(Self::Buffer, usize)> {
+        None
+    }
 
     /// Fills memory outside of a step.
     fn write(
@@ -114,6 +161,19 @@ pub trait Device: Sized + Send + 'static {
 
     /// Builds kernels; the only place where a device may compile.
     fn build(&mut self, programs: &[Program]) -> Result<Vec<Self::Pipeline>, DeviceError>;
+
+    /// Builds kernels of which some may be more than the device has: each, or why there is none.
+    fn build_each(&mut self, programs: &[Program]) -> Vec<Result<Self::Pipeline, DeviceError>> {
+        // together, as devices are faster so, or else one by one, to know which it is that fails
+        if let Ok(kernels) = self.build(programs) {
+            return kernels.into_iter().map(Ok).collect();
+        }
+        let alone = |program: &Program| {
+            let missing = || DeviceError::Run(format!("{}: nothing was built", program.name));
+            self.build(std::slice::from_ref(program))?.into_iter().next().ok_or_else(missing)
+        };
+        programs.iter().map(alone).collect()
+    }
 
     /// How many kernels were compiled from source since the device was made.
     fn compiled(&self) -> u64;
@@ -158,6 +218,9 @@ pub trait Device: Sized + Send + 'static {
     fn wait(&mut self, pending: Self::Pending, downloaded: &mut Vec<u8>)
     -> Result<(), DeviceError>;
 
+    /// Whether [`Device::time`] gives the same each time, however long the look.
+    const EXACT: bool = false;
+
     /// Seconds that a launch of a kernel takes, one after the other: the mean over `launches`, which differ in what they bind;
     /// of several such passes the median. As far as a device does not know better, it is the time from handing the
     /// commands over to the end of the wait.
@@ -165,10 +228,8 @@ pub trait Device: Sized + Send + 'static {
         &mut self,
         kernel: &Self::Pipeline,
         launches: &[Launch<'_, Self::Buffer>],
-    ) -> Result<f64, DeviceError>
-    where
-        Self: Sized,
-    {
+        look: Look,
+    ) -> Result<f64, DeviceError> {
         let pass = || {
             let commands = in_turn(self, kernel, launches)?;
             let begun = Instant::now();
@@ -176,7 +237,7 @@ pub trait Device: Sized + Send + 'static {
             self.wait(pending, &mut Vec::new())?;
             Ok(begun.elapsed().as_secs_f64())
         };
-        Ok(median(pass)? / launches.len().max(1) as f64)
+        Ok(median(look, pass)? / launches.len().max(1) as f64)
     }
 }
 
@@ -194,20 +255,16 @@ pub(crate) fn in_turn<D: Device>(
     Ok(commands)
 }
 
-/// Passes of [`median`] that are not counted: caches are filled, and graphs captured.
-const WARM: usize = 3;
-
-/// Passes that are counted.
-const PASSES: usize = 7;
-
 /// The median of what passes take, once warm.
 pub(crate) fn median(
+    look: Look,
     mut pass: impl FnMut() -> Result<f64, DeviceError>,
 ) -> Result<f64, DeviceError> {
-    for _ in 0..WARM {
+    let (warm, counted) = look.passes();
+    for _ in 0..warm {
         pass()?;
     }
-    let mut times = (0..PASSES).map(|_| pass()).collect::<Result<Vec<_>, _>>()?;
+    let mut times = (0..counted).map(|_| pass()).collect::<Result<Vec<_>, _>>()?;
     times.sort_by(f64::total_cmp);
-    Ok(times[PASSES / 2])
+    Ok(times[counted / 2])
 }

@@ -1,8 +1,8 @@
 //! A compiled model on a device.
 
 use tessera_graph::{
-    BackendError, Batch, Executable, Footprint, Graph, Limits, MemoryReport, NO_PAGE, NO_SLOT,
-    Progress, Sampled, Weights,
+    BackendError, Batch, DeviceMemory, Executable, Footprint, Graph, Limits, MemoryReport, NO_PAGE,
+    NO_SLOT, PAGE, Progress, Sampled, StorageKind, Weights,
 };
 
 use tessera_kernels::tables::FAILED;
@@ -11,13 +11,13 @@ use crate::{
     Tuning,
     device::{Device, DeviceError},
     draws::{self, Mode},
+    held::{self, Held},
     lower::{self, Lowered},
     memory::{Buffers, Growing},
     queue::{Counters, Queue},
     state::States,
     stream::{Hazards, Shape},
     tune::probe::Probe,
-    weights,
 };
 
 impl From<DeviceError> for BackendError {
@@ -45,16 +45,19 @@ pub struct Model<D: Device> {
     bytes: Vec<u8>,
 }
 
-/// What [`Model::new`] of the same arguments will hold.
+/// What [`Model::new`] of the same arguments will hold, on a device that adopts weights or does not.
 pub fn footprint(
     graph: &Graph,
     bound: &Weights,
     limits: &Limits,
     tuning: &Tuning,
+    adopts: bool,
 ) -> Result<Footprint, BackendError> {
     let lowered = lower::lower(graph, bound, limits, tuning)?;
+    let (weights, mapped) = held::bytes(&lowered.weights, bound, adopts);
     Ok(Footprint {
-        weights: lowered.weights.bytes(),
+        weights,
+        mapped,
         arena: lowered.step_bytes(limits),
         blocks: graph
             .groups()
@@ -62,6 +65,32 @@ pub fn footprint(
             .map(|group| States::<crate::sim::Sim>::block_bytes(graph, limits, group))
             .collect(),
     })
+}
+
+/// Refuses what a device has no room for, with one sequence as long as the limits allow, before any of it is there.
+fn admit<D: Device>(
+    graph: &Graph,
+    lowered: &Lowered,
+    limits: &Limits,
+    device: &D,
+) -> Result<(), BackendError> {
+    let Some(DeviceMemory { free, .. }) = device.memory()? else { return Ok(()) };
+    let blocks = |kind| match kind {
+        StorageKind::Pages { window } => {
+            let seen = window.map_or(usize::MAX, |window| window.saturating_add(limits.tokens));
+            limits.context.min(seen).div_ceil(PAGE)
+        }
+        StorageKind::Slots => 1,
+    };
+    let groups = graph.groups();
+    let bytes = |group| States::<D>::block_bytes(graph, limits, group);
+    let states: usize = groups.iter().map(|group| blocks(group.kind) * bytes(group)).sum();
+    let (weights, arena) = (lowered.weights.bytes(), lowered.step_bytes(limits));
+    let (device, context) = (device.name(), limits.context);
+    match weights.saturating_add(arena).saturating_add(states) <= free {
+        true => Ok(()),
+        false => Err(BackendError::DeviceMemory { device, weights, arena, states, context, free }),
+    }
 }
 
 impl Lowered {
@@ -82,6 +111,7 @@ impl<D: Device> Model<D> {
         progress: &mut Progress<'_>,
     ) -> Result<Self, BackendError> {
         let lowered = lower::lower(&graph, bound, limits, tuning)?;
+        admit(&graph, &lowered, limits, &device)?;
         let mut queue = Queue::new(device);
         let pipelines = queue.build(&lowered.stream.programs)?;
         let device = queue.device();
@@ -94,20 +124,7 @@ impl<D: Device> Model<D> {
             Growing::new(device, 0, "tokens that have occurred")?,
             Growing::new(device, 0, "masks of tokens")?,
         ];
-        let total = lowered.weights.bytes();
-        let mut done = 0;
-        let mut buffers = Vec::with_capacity(lowered.weights.buffers.len());
-        for (source, bytes) in &lowered.weights.buffers {
-            let mut buffer = device.allocate(*bytes, "weights")?;
-            weights::fill(source, &graph, bound, &mut |offset, bytes| {
-                Ok(device.write(&mut buffer, offset, bytes)?)
-            })?;
-            buffers.push(buffer);
-            done += bytes;
-            if progress(done, total).is_break() {
-                return Err(BackendError::Cancelled);
-            }
-        }
+        let weights = Held::new(&lowered.weights, &graph, bound, device, progress)?;
         let states = States::new(&graph, limits);
         Ok(Self {
             graph,
@@ -115,7 +132,7 @@ impl<D: Device> Model<D> {
             queue,
             lowered,
             pipelines,
-            buffers: Buffers { arena, tables, draws, side, results, weights: buffers, states },
+            buffers: Buffers { arena, tables, draws, side, results, weights, states },
             hazards: Hazards::default(),
             words: Vec::new(),
             draws: draws::Words::default(),
@@ -155,6 +172,18 @@ impl<D: Device> Model<D> {
         batch: &Batch,
         until: Option<usize>,
     ) -> Result<Shape, BackendError> {
+        let (words, shape) = self.prepare(batch)?;
+        self.run(words, &shape, until)?;
+        Ok(shape)
+    }
+
+    /// The sizes of a step.
+    pub(crate) fn shape(&mut self, batch: &Batch) -> Result<Shape, BackendError> {
+        Ok(self.prepare(batch)?.1)
+    }
+
+    /// Fills the tables of a step: their words, and its sizes.
+    fn prepare(&mut self, batch: &Batch) -> Result<(usize, Shape), BackendError> {
         batch.check(&self.graph, &self.limits)?;
         self.check_blocks(batch)?;
         let mode = self.draws.fill(batch)?;
@@ -170,8 +199,7 @@ impl<D: Device> Model<D> {
             longest: batch.runs.iter().map(|run| run.len).max().unwrap_or(0),
             context: last.unwrap_or(0),
         };
-        self.run(words, &shape, until)?;
-        Ok(shape)
+        Ok((words, shape))
     }
 
     /// Sends what the step is told, launches everything, and waits.
@@ -323,7 +351,8 @@ impl<D: Device> Executable for Model<D> {
 
     fn memory(&self) -> MemoryReport {
         MemoryReport {
-            weights: self.lowered.weights.bytes(),
+            weights: self.buffers.weights.copied(),
+            mapped: self.buffers.weights.mapped(),
             arena: self.lowered.step_bytes(&self.limits),
             state: self.buffers.states.bytes(),
         }

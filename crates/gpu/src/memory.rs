@@ -4,6 +4,7 @@ use tessera_graph::BackendError;
 
 use crate::{
     device::{Bound, Device, DeviceError},
+    held::Held,
     state::States,
     stream::{BufferId, Range},
 };
@@ -56,7 +57,7 @@ pub struct Buffers<D: Device> {
     /// What is read back.
     pub results: Growing<D>,
     /// Weights.
-    pub weights: Vec<D::Buffer>,
+    pub weights: Held<D>,
     /// Pages and slots.
     pub states: States<D>,
 }
@@ -73,8 +74,7 @@ impl<D: Device> Buffers<D> {
             BufferId::Masks => &self.side[2],
             BufferId::Results => &self.results,
             BufferId::Weight(i) => {
-                let &Range { offset, bytes, .. } = range;
-                return Ok(Bound { buffer: &self.weights[i], offset, bytes });
+                return Ok(self.weights.bind(i, range.offset, range.bytes));
             }
             BufferId::State(i) => {
                 let missing = || BackendError::Batch(format!("state {i} has no pages or slots"));

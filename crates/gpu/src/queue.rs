@@ -3,7 +3,7 @@
 
 use tessera_tile::Program;
 
-use crate::device::{Bound, Device, DeviceError, Launch};
+use crate::device::{Bound, Device, DeviceError, Launch, Look};
 
 /// What happened since the device was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,13 +57,19 @@ impl<D: Device> Queue<D> {
         self.device.build(programs)
     }
 
+    /// Builds kernels of which some may be more than the device has.
+    pub fn build_each(&mut self, programs: &[Program]) -> Vec<Result<D::Pipeline, DeviceError>> {
+        self.device.build_each(programs)
+    }
+
     /// Measures a kernel; see [`Device::time`]. It is no step, and is not counted.
     pub fn time(
         &mut self,
         kernel: &D::Pipeline,
         launches: &[Launch<'_, D::Buffer>],
+        look: Look,
     ) -> Result<f64, DeviceError> {
-        self.device.time(kernel, launches)
+        self.device.time(kernel, launches, look)
     }
 
     /// Begins a step.

@@ -1,5 +1,8 @@
 //! The simulated device: every kernel runs in tile's simulator, at once.
 
+use std::{ops::Range, sync::Arc};
+
+use tessera_graph::DeviceMemory;
 use tessera_tile::{
     Program,
     ir::Access,
@@ -7,7 +10,7 @@ use tessera_tile::{
 };
 
 use crate::{
-    device::{Bound, Device, DeviceError, Launch},
+    device::{Bound, Device, DeviceError, Launch, Look, Map},
     tune::cost,
 };
 
@@ -16,12 +19,25 @@ use crate::{
 pub struct Sim {
     checks: Checks,
     counts: Counts,
+    /// Bytes it has, if that is to have an end.
+    total: Option<usize>,
+    /// Bytes that were allocated. What is given back does not come back: it is for what happens while a model is loaded.
+    taken: usize,
 }
 
 impl Sim {
     /// A device that checks this much.
     pub fn new(checks: Checks) -> Self {
-        Self { checks, counts: Counts::default() }
+        Self { checks, ..Self::default() }
+    }
+
+    /// The same with so many bytes of memory, each to be had once.
+    pub fn with_memory(self, bytes: usize) -> Self {
+        Self { total: Some(bytes), ..self }
+    }
+
+    fn free(&self) -> Option<usize> {
+        self.total.map(|total| total.saturating_sub(self.taken))
     }
 
     fn launch(
@@ -74,6 +90,14 @@ impl Done {
     }
 }
 
+/// Refuses to write to what is a file's.
+fn own(memory: &Memory) -> Result<&Memory, DeviceError> {
+    match memory.is_lent() {
+        true => Err(DeviceError::Run("a write to a mapped file".into())),
+        false => Ok(memory),
+    }
+}
+
 impl Device for Sim {
     type Buffer = Memory;
     type Pipeline = Kernel;
@@ -88,26 +112,44 @@ impl Device for Sim {
         format!("sim, cost model {}", cost::VERSION)
     }
 
+    const EXACT: bool = true;
+
     /// What the [cost model](cost) says of the first launch; the others are the same to it.
     fn time(
         &mut self,
         kernel: &Kernel,
         launches: &[Launch<'_, Memory>],
+        _: Look,
     ) -> Result<f64, DeviceError> {
         let Some(launch) = launches.first() else { return Ok(0.0) };
         let counts = self.launch(kernel, &launch.buffers, &launch.args, launch.grid)?;
         Ok(cost::TYPICAL.seconds(kernel.program(), &counts))
     }
 
-    fn allocate(&mut self, bytes: usize, _: &'static str) -> Result<Memory, DeviceError> {
+    fn memory(&self) -> Result<Option<DeviceMemory>, DeviceError> {
+        let tell = |(free, total)| DeviceMemory { free, total, unified: false };
+        Ok(self.free().zip(self.total).map(tell))
+    }
+
+    fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Memory, DeviceError> {
+        if self.free().is_some_and(|free| bytes > free) {
+            return Err(DeviceError::Memory { bytes, what });
+        }
+        self.taken += bytes;
         Ok(match self.checks {
             Checks::Access => Memory::zeroed(bytes),
             Checks::All => Memory::undefined(bytes),
         })
     }
 
+    const ADOPTS: bool = true;
+
+    fn adopt(&mut self, map: &Map, range: Range<usize>) -> Option<(Memory, usize)> {
+        Some((Memory::lent(Arc::new(map.clone()), range)?, 0))
+    }
+
     fn write(&mut self, to: &mut Memory, offset: usize, bytes: &[u8]) -> Result<(), DeviceError> {
-        to.write(offset, bytes);
+        own(to)?.write(offset, bytes);
         Ok(())
     }
 
@@ -124,7 +166,7 @@ impl Device for Sim {
     ) -> Result<(), DeviceError> {
         let mut moved = vec![0; bytes];
         from.0.read(from.1, &mut moved);
-        to.0.write(to.1, &moved);
+        own(to.0)?.write(to.1, &moved);
         Ok(())
     }
 
@@ -147,7 +189,7 @@ impl Device for Sim {
         offset: usize,
         bytes: &[u8],
     ) -> Result<(), DeviceError> {
-        to.write(offset, bytes);
+        own(to)?.write(offset, bytes);
         Ok(())
     }
 

@@ -63,7 +63,7 @@ impl<D: Device> States<D> {
         held * self.states[state].0
     }
 
-    /// Makes at least `blocks` pages or slots. What is in those that are there stays.
+    /// Makes at least `blocks` pages or slots. What is in those that are there stays, also where memory runs out halfway.
     pub fn grow(
         &mut self,
         device: &mut D,
@@ -78,22 +78,18 @@ impl<D: Device> States<D> {
             StorageKind::Pages { .. } => "pages of keys and values",
             StorageKind::Slots => "slots of recurrent states",
         };
-        // all or nothing
-        let mut grown = Vec::new();
         for state in &self.groups[group].states {
-            let (part, buffer) = &self.states[state.index()];
-            let bytes = blocks * part;
+            let (part, buffer) = &mut self.states[state.index()];
+            let bytes = blocks * *part;
             if bytes / 2 > MOST {
                 return Err(BackendError::Memory { bytes, what });
             }
             let mut larger = device.allocate(bytes, what)?;
             if let Some(buffer) = buffer {
-                device.copy((buffer, 0), (&mut larger, 0), held * part)?;
+                device.copy((buffer, 0), (&mut larger, 0), held * *part)?;
             }
-            grown.push((state.index(), larger));
-        }
-        for (state, larger) in grown {
-            self.states[state].1 = Some(larger);
+            // state by state, so that only one is there twice; those before a failure are larger than they have to be
+            *buffer = Some(larger);
         }
         self.held[group] = blocks;
         Ok(())

@@ -2,7 +2,7 @@
 
 use tessera_graph::{BackendError, Graph, Linear, Part, WeightId, Weights};
 use tessera_kernels::{codes::Matrix, pack::NotFinite};
-use tessera_quant::Weight;
+use tessera_quant::{Error, Weight};
 
 use crate::stream::{BufferId, Range};
 
@@ -108,6 +108,16 @@ impl Plan {
     pub fn bytes(&self) -> usize {
         self.buffers.iter().map(|(_, bytes)| bytes).sum()
     }
+
+    /// Where each plane of a buffer begins, and its bytes up to the next one. What is not of matrices is one plane.
+    pub fn planes(&self, weights: &Weights, buffer: usize) -> Vec<(usize, usize)> {
+        let (source, bytes) = &self.buffers[buffer];
+        let Source::Matrices(ids) = source else { return vec![(0, *bytes)] };
+        let rows = ids.iter().map(|&id| weights[id].rows).sum();
+        let first = &weights[ids[0]];
+        let (ranges, _) = layout(buffer, &Matrix::of(first), rows, first.cols);
+        ranges.iter().map(|range| (range.offset, range.bytes.next_multiple_of(ALIGN))).collect()
+    }
 }
 
 /// Where planes lie in their buffer, and its bytes.
@@ -178,6 +188,15 @@ pub fn fill(
             Ok(())
         }
     }
+}
+
+/// Whether all numbers of matrices are finite, as [`fill`] tells on its way.
+pub fn check(source: &Source, graph: &Graph, weights: &Weights) -> Result<(), BackendError> {
+    let Source::Matrices(ids) = source else { return Ok(()) };
+    ids.iter().try_for_each(|&id| match weights[id].check_finite("") {
+        Err(Error::NotFinite { row, .. }) => Err(not_finite(graph, id, NotFinite { row })),
+        other => other.map_err(|error| BackendError::Weights(error.to_string())),
+    })
 }
 
 fn not_finite(graph: &Graph, id: WeightId, error: NotFinite) -> BackendError {

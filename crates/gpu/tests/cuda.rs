@@ -44,6 +44,31 @@ fn a_kernel_runs_or_the_driver_is_missed() {
     }
 }
 
+/// What is written in pieces larger and smaller than the pinned buffers, which take turns, is there, and nothing else is.
+#[test]
+fn uploads_arrive_whole() {
+    let options = Options { cache: None, ..Options::default() };
+    let Ok(mut device) = Cuda::open(options) else { return };
+    let free = device.memory().expect("known").expect("it ends").free;
+    let bytes: Vec<u8> =
+        (0..40_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut memory = device.allocate(bytes.len() + 2, "a test").expect("memory");
+    assert!(device.memory().expect("known").expect("it ends").free < free);
+    for _ in 0..2 {
+        let (mut at, mut len) = (0, 1);
+        while at < bytes.len() {
+            let end = bytes.len().min(at + len);
+            device.write(&mut memory, at + 1, &bytes[at..end]).expect("written");
+            (at, len) = (end, len * 3);
+        }
+    }
+    let mut got = vec![9; bytes.len() + 2];
+    device.read(&memory, 0, &mut got).expect("read");
+    assert_eq!((got[0], got[got.len() - 1]), (0, 0));
+    assert!(got[1..got.len() - 1] == bytes);
+    assert!(device.write(&mut memory, 3, &bytes).is_err(), "beyond the end");
+}
+
 #[test]
 fn what_is_no_compiler_is_refused() {
     let folder = tempfile::tempdir().expect("temporary folder");

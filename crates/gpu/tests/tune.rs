@@ -1,14 +1,14 @@
 //! The search for geometries on the simulated GPU, and models that run with what it chose.
 
-use std::{fs, ops::ControlFlow, path::Path};
+mod common;
 
+use std::{fs, ops::ControlFlow, time::Duration};
+
+use common::open;
 use tempfile::TempDir;
-use tessera_formats::Checkpoint;
-use tessera_gpu::tune::{Choice, Folder, Key, Outcome, Report, Table};
-use tessera_graph::{
-    Backend, BackendError, Executable, KvType, Limits, testing::run_logits, unwatched,
-};
-use tessera_models::{Bound, BuildOptions};
+use tessera_gpu::tune::{Choice, Ended, Folder, Outcome, Reached, Report, Search, Table};
+use tessera_graph::{Backend, Executable, KvType, Limits, testing::run_logits, unwatched};
+use tessera_models::Bound;
 use tessera_tile::sim::Checks;
 
 /// What models are compiled for.
@@ -20,29 +20,17 @@ const ROUNDING: f32 = 1e-5;
 /// The model of tests that are not about kernels.
 const CASE: &str = "llama/default";
 
-/// A tiny random checkpoint of those that `tessera-models` is tested with.
-fn open(case: &str) -> Bound {
-    let folder = TempDir::new().unwrap();
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/fixtures");
-    let own = fixtures.join(case);
-    for source in [own.parent().unwrap(), &own] {
-        for name in ["config.json", "model.safetensors"] {
-            if source.join(name).exists() {
-                fs::copy(source.join(name), folder.path().join(name)).unwrap();
-            }
-        }
-    }
-    let checkpoint = Checkpoint::open(folder.path()).unwrap();
-    tessera_models::open(&checkpoint, &BuildOptions { context: None }).unwrap()
-}
-
-fn watched(_: usize, _: usize, _: &Key) -> ControlFlow<()> {
+fn watched(_: Reached<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
 fn search(model: &Bound, tables: &Folder, rows: &[u32], save: bool) -> Report {
     let backend = tessera_gpu::sim(Checks::Access).with_tables(Some(tables.clone()));
-    backend.tune(&model.graph, &model.weights, KvType::F32, rows, save, &mut watched).unwrap()
+    backend.tune(&model.graph, &model.weights, &wanted(rows, save), &mut watched).unwrap()
+}
+
+fn wanted(rows: &[u32], save: bool) -> Search {
+    Search { kv: KvType::F32, rows: rows.to_vec(), save, limit: None }
 }
 
 /// Logits of two sequences, a long one and a short one, with a folder's tables: in chunks, then token by token.
@@ -188,19 +176,64 @@ fn a_damaged_table_changes_nothing() {
 }
 
 #[test]
-fn a_search_can_be_given_up() {
+fn a_search_that_is_stopped_keeps_what_it_found() {
     let folder = TempDir::new().unwrap();
+    let tables = Folder::new(folder.path());
     let model = open(CASE);
-    let backend = tessera_gpu::sim(Checks::Access).with_tables(Some(Folder::new(folder.path())));
-    let mut seen = 0;
-    let mut watch = |done: usize, total: usize, _: &Key| {
-        assert!(done < total);
-        seen = done;
-        if done == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    let backend = tessera_gpu::sim(Checks::Access).with_tables(Some(tables.clone()));
+    let tune = |search: &Search, last: usize| {
+        let mut watch = |at: Reached<'_>| {
+            assert!(at.done < at.total);
+            assert_eq!(
+                at.left.is_some(),
+                at.done > 0,
+                "how long it takes is known from the first on"
+            );
+            if at.done == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        backend.tune(&model.graph, &model.weights, search, &mut watch)
     };
-    let ended = backend.tune(&model.graph, &model.weights, KvType::F32, &[1], true, &mut watch);
-    assert!(matches!(ended, Err(BackendError::Cancelled)), "{ended:?}");
-    assert_eq!((seen, fs::read_dir(folder.path()).unwrap().count()), (2, 0));
-    let refused = backend.tune(&model.graph, &model.weights, KvType::F32, &[3], true, &mut watched);
+    // nothing is found, nothing is kept
+    let none = tune(&wanted(&[1], true), 0).unwrap();
+    assert_eq!((none.ended, none.outcomes.len(), &none.saved), (Ended::Stopped, 0, &None));
+    let all = tune(&wanted(&[1], false), usize::MAX).unwrap();
+    assert_eq!((all.ended, all.missed, all.outcomes.len()), (Ended::Done, 0, none.missed));
+    let some = tune(&wanted(&[1], true), 2).unwrap();
+    assert_eq!((some.ended, some.outcomes.len()), (Ended::Stopped, 2));
+    assert_eq!((some.missed, &some.outcomes[..]), (all.outcomes.len() - 2, &all.outcomes[..2]));
+    assert_eq!(tables.load(&some.device), (some.table, None));
+    let refused = tune(&wanted(&[3], true), 0);
     assert!(refused.unwrap_err().to_string().contains("3 rows"));
+}
+
+#[test]
+fn what_takes_most_of_a_step_comes_first() {
+    let model = open(CASE);
+    let tune = |seconds: u64| {
+        let limit = Some(Duration::from_secs(seconds));
+        let search = Search { limit, ..wanted(&[1, 64], false) };
+        let backend = tessera_gpu::sim(Checks::Access);
+        backend.tune(&model.graph, &model.weights, &search, &mut watched).unwrap()
+    };
+    let found = tune(1000);
+    assert_eq!((found.ended, found.missed), (Ended::Done, 0));
+    let cost = |it: &Outcome| it.times[0].1 * it.sites as f64;
+    let step = |rows: &str| {
+        let own = found.outcomes.iter().filter(|it| it.key.rows() == rows);
+        own.map(cost).sum::<f64>()
+    };
+    let parts: Vec<_> = found.outcomes.iter().map(|it| cost(it) / step(it.key.rows())).collect();
+    assert!(parts.is_sorted_by(|a, b| a >= b), "{parts:?}");
+    assert!(parts[0] > 2.0 * parts[parts.len() - 1]);
+    // the same are found, whatever the order
+    let folder = TempDir::new().unwrap();
+    let mut plain = search(&model, &Folder::new(folder.path()), &[1, 64], false).outcomes;
+    let mut sorted = found.outcomes;
+    for all in [&mut plain, &mut sorted] {
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+    assert_eq!(plain, sorted);
+    // without any time nothing is found
+    let none = tune(0);
+    assert_eq!((none.ended, none.outcomes.len(), none.missed), (Ended::Limit, 0, plain.len()));
 }

@@ -44,10 +44,23 @@ impl KvType {
 pub struct Footprint {
     /// Weights in the backend's layout.
     pub weights: usize,
+    /// Weights that are read where they lie in mapped files. Nothing is allocated for them, but each step needs them at hand.
+    pub mapped: usize,
     /// Intermediates of a step at its limits.
     pub arena: usize,
     /// One page or slot of each of [`Graph::groups`].
     pub blocks: Vec<usize>,
+}
+
+/// Memory of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// Bytes that can be had now.
+    pub free: usize,
+    /// Bytes in all.
+    pub total: usize,
+    /// Whether it is the system's own, which the processor takes from as well.
+    pub unified: bool,
 }
 
 /// Told (bytes done, bytes in all) as weights are laid out; a break ends the work with
@@ -64,6 +77,8 @@ pub fn unwatched(_done: usize, _total: usize) -> ControlFlow<()> {
 pub struct MemoryReport {
     /// Weights in the backend's layout.
     pub weights: usize,
+    /// Weights that are read where they lie in mapped files.
+    pub mapped: usize,
     /// Intermediates of a step at its limits.
     pub arena: usize,
     /// Pages and slots held now, all groups.
@@ -102,6 +117,27 @@ pub enum BackendError {
     /// The weights do not fit the graph (a caller's mistake).
     #[error("weights do not fit the graph: {0}")]
     Weights(String),
+    /// The model does not fit what a device has free; nothing has been allocated there.
+    #[error(
+        "the {device} device has {} free, and the model needs {} there ({} of weights, {} to compute in, {} to \
+         remember {context} tokens); ask for a shorter context, take a smaller packing or model, or the processor",
+        mebibytes(*.free), mebibytes(weights.saturating_add(*.arena).saturating_add(*.states)),
+        mebibytes(*.weights), mebibytes(*.arena), mebibytes(*.states)
+    )]
+    DeviceMemory {
+        /// Kind of device.
+        device: &'static str,
+        /// Bytes of weights.
+        weights: usize,
+        /// Bytes of intermediates.
+        arena: usize,
+        /// Bytes of pages and slots of one sequence.
+        states: usize,
+        /// Positions of that sequence.
+        context: usize,
+        /// Bytes that the device has free.
+        free: usize,
+    },
     /// The device failed.
     #[error("device: {0}")]
     Device(String),
@@ -113,6 +149,11 @@ pub enum BackendError {
     Batch(String),
 }
 
+/// In whole MiB, so that what is too much looks so.
+fn mebibytes(bytes: usize) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
 /// Makes graphs executable on one kind of device.
 pub trait Backend {
     /// Short name: `cpu`, `oracle`.
@@ -121,6 +162,12 @@ pub trait Backend {
     /// The type of keys and values that suits it best.
     fn kv(&self) -> KvType {
         KvType::F16
+    }
+
+    /// The memory of the device it computes on; `None` where that is the system's, which tells itself. A device is opened
+    /// for it.
+    fn memory(&self) -> Result<Option<DeviceMemory>, BackendError> {
+        Ok(None)
     }
 
     /// What [`compile`](Self::compile) with the same arguments will hold: weights and arena of

@@ -27,7 +27,8 @@ pub mod testing;
 mod weights;
 
 pub use backend::{
-    Backend, BackendError, Executable, Footprint, KvType, Limits, MemoryReport, Progress, unwatched,
+    Backend, BackendError, DeviceMemory, Executable, Footprint, KvType, Limits, MemoryReport,
+    Progress, unwatched,
 };
 pub use batch::{Batch, CHUNK, NO_PAGE, NO_SLOT, Output, PAGE, Run, Sampled, Save, TokenCount};
 pub use build::{Builder, GraphError};

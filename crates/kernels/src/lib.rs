@@ -30,4 +30,5 @@ pub mod sight;
 pub mod stage;
 pub mod tables;
 pub mod tune;
+pub mod turn;
 pub mod unit;

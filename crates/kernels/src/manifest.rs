@@ -99,19 +99,9 @@ fn products(list: &mut List) -> Result<(), BuildError> {
     }
     for packing in [FOUR_BITS, Packing::Dense(Float::BF16)] {
         list.add(Embed { matrix: of(packing), ragged: false })?;
-        for stage in [Elem::F16, Elem::F32] {
-            list.add(Matmul {
-                matrix: of(packing),
-                vectors: 32,
-                rows: 64,
-                down: 1,
-                across: 4,
-                steps: 1,
-                stage,
-                ragged: false,
-                bias: false,
-                end: End::Parts(1),
-            })?;
+        for (stage, depth) in [(Elem::F16, 1), (Elem::F32, 1), (Elem::F16, 2)] {
+            let few = Matmul::new(of(packing), stage, 32);
+            list.add(Matmul { rows: 64, across: 4, steps: 1, depth, ..few })?;
         }
     }
     Ok(())
@@ -128,17 +118,22 @@ fn attention(list: &mut List) -> Result<(), BuildError> {
         list.add(AttendJoin { head_dim, split, threads: 64, sight, sinks: false })?;
         // what fits into shared memory
         let bands = if head_dim > 128 { 1 } else { 2 };
-        list.add(AttendTile {
+        let tile = AttendTile {
             cache,
             group,
             rows: bands * 16,
             bands,
             dims: 64,
+            depth: 1,
             stage: Elem::F16,
             sight,
             softcap,
             sinks: false,
-        })?;
+        };
+        list.add(tile)?;
+        if head_dim == 64 {
+            list.add(AttendTile { dims: 32, depth: 2, ..tile })?;
+        }
     }
     Ok(())
 }
@@ -154,11 +149,9 @@ fn experts(list: &mut List) -> Result<(), BuildError> {
     list.add(ExpertProduct { matrix, unit, k, bias, ragged, rows, simdgroups })?;
     list.add(ExpertSum { matrix, k, bias, ragged, rows, simdgroups })?;
     list.add(ExpertSort { experts: 32, k, tile: 32, threads: 128 })?;
+    let few = Matmul::new(matrix, Elem::F16, 32);
     for (end, shared) in [(End::Unit(unit), k), (End::Parts(1), 1)] {
-        let (vectors, rows, down, across, steps) = (32, 64, 1, 4, 1);
-        let stage = Elem::F16;
-        let product =
-            Matmul { matrix, vectors, rows, down, across, steps, stage, ragged, bias, end };
+        let product = Matmul { rows: 64, across: 4, steps: 1, ragged, bias, end, ..few };
         list.add(ExpertMatmul { product, shared })?;
     }
     list.add(ExpertMix { k, threads: 128 })

@@ -1,7 +1,8 @@
 //! Laying a matrix out in the planes that kernels read.
 
 use half::{bf16, f16};
-use tessera_quant::{Codes, Float, RowScales, Weight};
+use tessera_formats::Bytes;
+use tessera_quant::{Codes, Float, Packing, RowOrder, RowScales, Weight};
 use tessera_tile::ir::Elem;
 
 use crate::codes::{Matrix, Plane, STEP};
@@ -43,6 +44,20 @@ impl Matrix {
         };
         let planes = self.planes();
         planes.into_iter().map(|plane| len(plane) * self.plane_elem(plane).bytes()).collect()
+    }
+
+    /// For each plane the bytes of a weight that are just what [`Matrix::pack`] would make, if there are such.
+    pub fn stored<'a>(&self, weight: &'a Weight) -> Vec<Option<&'a Bytes>> {
+        let whole = weight.order == RowOrder::Plain && weight.cols.is_multiple_of(STEP as usize);
+        let of = |plane| match (plane, weight.packing) {
+            (_, Packing::Ggml(_)) => None,
+            (Plane::Codes, _) => Some(&weight.codes),
+            (Plane::Scales, Packing::Affine { .. }) => weight.scales.as_ref(),
+            (Plane::Biases, Packing::Affine { .. }) => weight.biases.as_ref(),
+            _ => None,
+        };
+        let fits = |plane| of(plane).filter(|_| whole && cfg!(target_endian = "little"));
+        self.planes().into_iter().map(fits).collect()
     }
 
     /// Lays a weight out; columns beyond its own are zeros.

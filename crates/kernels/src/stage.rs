@@ -7,6 +7,21 @@ use crate::check::ensure;
 /// Elements of a tile that a lane takes: half a row.
 pub const PART: u32 = 8;
 
+/// Divides `count` things among all threads, and has each thread do `each` of its own: the turn and the thing.
+#[device]
+pub fn share(count: u32, each: impl Fn(u32, Val<u32>)) {
+    for turn in 0..count.div_ceil(threads()) {
+        let i = thread() + turn * threads();
+        if (turn + 1) * threads() <= count {
+            each(turn, i);
+        } else {
+            if i < count {
+                each(turn, i);
+            }
+        }
+    }
+}
+
 /// A matrix in shared memory, an operand of tiles.
 ///
 /// Its rows lie 8 elements farther apart than they are long, so that eight rows' vectors of 16 bytes are in different banks.
@@ -53,6 +68,24 @@ impl Operand {
         }
         for (i, four) in (0..).step_by(4).zip(values.as_chunks::<4>().0) {
             self.memory.store(at + i, *four);
+        }
+    }
+
+    /// Begins to copy 16 bytes of elements of its type to a row, from a multiple of their number; zeros where `inside`, if
+    /// there is such a condition, does not hold.
+    pub fn copy(
+        &self,
+        (row, column): (Val<u32>, Val<u32>),
+        from: In<AnyFloat>,
+        index: Val<u32>,
+        inside: Option<Val<bool>>,
+    ) {
+        let (to, at) = (self.memory, self.at(row, column));
+        match (self.elem.bytes(), inside) {
+            (2, None) => to.stage::<8>(at, from, index),
+            (2, Some(inside)) => to.stage_if::<8>(inside, at, from, index),
+            (_, None) => to.stage::<4>(at, from, index),
+            (_, Some(inside)) => to.stage_if::<4>(inside, at, from, index),
         }
     }
 

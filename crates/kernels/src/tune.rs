@@ -33,6 +33,11 @@ pub(crate) fn variants<T: Copy + PartialEq>(first: T, others: impl Iterator<Item
     all
 }
 
+/// What a name tells of a number that mostly is 1: nothing then.
+pub(crate) fn several(depth: u32) -> Option<String> {
+    (depth > 1).then(|| format!("depth{depth}"))
+}
+
 /// All pairs.
 pub(crate) fn pairs(a: &[u32], b: &[u32]) -> impl Iterator<Item = (u32, u32)> {
     a.iter().flat_map(|&a| b.iter().map(move |&b| (a, b)))

@@ -34,6 +34,7 @@ impl Case {
             rows: 16,
             bands: 1,
             dims: 64,
+            depth: 1,
             stage: Elem::F32,
             sight: Sight::default(),
             softcap: false,
@@ -124,6 +125,47 @@ fn geometry() {
         let kernel = AttendTile { rows, bands, dims, group: 2, stage: Elem::F16, ..case.kernel };
         Case { kernel, kv_heads: 2, ..case }.check(HALF);
     }
+}
+
+/// Copied ahead, keys and values give the same bits.
+#[test]
+fn depths() {
+    let check = |case: Case, dims: u32| {
+        let at = |depth: u32| {
+            let kernel = AttendTile { dims, depth, stage: case.kernel.cache.elem, ..case.kernel };
+            Case { kernel, ..case.clone() }
+        };
+        at(1).check(HALF);
+        let (wanted, _) = at(1).attend();
+        for depth in [2, 3] {
+            let kernel = at(depth).kernel;
+            assert!(at(depth).attend().0 == wanted, "{kernel:?} {:?}", case.window);
+        }
+    };
+    // one piece of keys, two, three; with and without what fills the last tile
+    for (elem, head_dim, dims) in [
+        (Elem::F16, 8, 16),
+        (Elem::F16, 64, 32),
+        (Elem::F16, 40, 16),
+        (Elem::F16, 72, 32),
+        (Elem::F32, 24, 16),
+        (Elem::F32, 48, 16),
+    ] {
+        for runs in [&[(0, 1)][..], &[(50, 17), (3, 1)], &[(126, 4)], &[(300, 18)]] {
+            check(Case::new(Cache { elem, head_dim }, runs), dims);
+        }
+    }
+    let case = Case::new(Cache { elem: Elem::F16, head_dim: 24 }, &[(0, 18), (127, 20), (200, 33)]);
+    for window in [1, 63, 64, 65, 130] {
+        let kernel = AttendTile { sinks: true, group: 2, ..case.kernel };
+        check(Case { window: Some(window), kv_heads: 2, kernel, ..case.clone() }, 16);
+    }
+    let kernel = AttendTile { rows: 32, bands: 2, ..case.kernel };
+    check(Case { kernel, ..case.clone() }, 16);
+    let mut tree = guesses(7, 2);
+    tree.extend(guesses(40, 2));
+    let case = Case { runs: vec![(250, 7), (253, 40)], tree: Some(tree), ..case };
+    check(Case { window: Some(63), ..case }, 16);
 }
 
 #[test]
@@ -217,6 +259,12 @@ fn what_it_cannot_do_is_told() {
     refused(AttendTile { rows: 64, stage: Elem::F16, dims: 16, ..kernel }, args);
     refused(AttendTile { bands: 2, ..kernel }, args);
     refused(AttendTile { dims: 24, ..kernel }, args);
+    refused(AttendTile { depth: 0, dims: 16, ..kernel }, args);
+    refused(AttendTile { depth: 2, dims: 16, ..kernel }, args); // from F16 to F32 is no copy
+    let half = AttendTile { stage: Elem::F16, dims: 16, ..kernel };
+    half.check(&args).and(AttendTile { depth: 3, ..half }.check(&args)).expect("can be done");
+    refused(AttendTile { depth: 4, ..half }, args);
+    refused(AttendTile { depth: 3, dims: 64, ..half }, args); // too many elements at once
     refused(AttendTile { group: 0, ..kernel }, args);
     refused(AttendTile { stage: Elem::BF16, ..kernel }, args);
     refused(AttendTile { sight: Sight { window: true, tree: false }, ..kernel }, args);

@@ -171,6 +171,8 @@ fn check(case: Case, simd_rows: u32, tile: u32) {
             down: 1,
             across: simd_rows,
             steps: 1,
+            // weights copied ahead are the same
+            depth: if stage == Elem::F16 { 2 } else { 1 },
             stage,
             ragged: !hidden.is_multiple_of(32),
             bias,

@@ -25,6 +25,7 @@ fn small(packing: Packing, cols: usize) -> Matmul {
         down: 1,
         across: 2,
         steps: 1,
+        depth: 1,
         stage: Elem::F32,
         ragged: !cols.is_multiple_of(32),
         bias: false,
@@ -36,8 +37,14 @@ fn check(packing: Packing, vectors: usize, rows: usize, cols: usize, kernel: &Ma
     check_parts(packing, vectors, &[rows], cols, kernel);
 }
 
-/// `parts` are the rows of each part of the matrix.
-fn check_parts(packing: Packing, vectors: usize, parts: &[usize], cols: usize, kernel: &Matmul) {
+/// `parts` are the rows of each part of the matrix. Gives the results, which are right.
+fn check_parts(
+    packing: Packing,
+    vectors: usize,
+    parts: &[usize],
+    cols: usize,
+    kernel: &Matmul,
+) -> Vec<Vec<f32>> {
     let rows = parts.iter().sum();
     let weight = encode(packing, rows, cols, &random(7, rows * cols)).expect("encodes");
     let packed = kernel.matrix.pack(&weight).expect("finite");
@@ -82,11 +89,23 @@ fn check_parts(packing: Packing, vectors: usize, parts: &[usize], cols: usize, k
     };
     let what = format!("{packing:?} {vectors} x {parts:?} x {cols} {kernel:?}");
     let mut first = 0;
+    let results: Vec<_> = results.iter().map(read).collect();
     for (width, result) in widths.iter().zip(&results) {
         let part = |row: &[f32]| row[first..first + width].to_vec();
         let wanted: Vec<f32> = wanted.chunks_exact(widths.iter().sum()).flat_map(part).collect();
-        close(&what, &read(result), &wanted, limit);
+        close(&what, result, &wanted, limit);
         first += width;
+    }
+    results
+}
+
+/// Asserts that weights copied ahead give the same bits.
+fn check_depths(packing: Packing, vectors: usize, rows: usize, cols: usize, kernel: &Matmul) {
+    let at =
+        |depth: u32| check_parts(packing, vectors, &[rows], cols, &Matmul { depth, ..*kernel });
+    let wanted = at(1);
+    for depth in [2, 3] {
+        assert!(at(depth) == wanted, "{packing:?} {rows} x {cols} {kernel:?}, depth {depth}");
     }
 }
 
@@ -175,6 +194,32 @@ fn geometry() {
     check(FOUR_BITS, 70, 70, 128, &exact);
 }
 
+#[test]
+fn depths() {
+    for packing in Packing::all() {
+        let block = packing.block().max(32);
+        // three slots of 4 bytes a column are too many for two steps
+        let most = if packing == Packing::Dense(Float::F32) { 1 } else { 2 };
+        for (cols, steps) in [(block, 1), (block * 3, most)] {
+            let kernel = Matmul { steps, stage: Elem::F16, ..small(packing, cols) };
+            check_depths(packing, 3, 17, cols, &kernel);
+        }
+    }
+    for cols in [1, 31, 32, 33, 64, 97, 160] {
+        for steps in [1, 2] {
+            check_depths(DENSE, 5, 9, cols, &Matmul { steps, ..small(DENSE, cols) });
+        }
+    }
+    // with threads that have nothing to copy, and more than one turn
+    for (vectors, rows, down, across) in [(32, 16, 2, 1), (16, 48, 1, 3), (64, 32, 4, 2)] {
+        let kernel = Matmul { vectors, rows, down, across, ..small(FOUR_BITS, 192) };
+        check_depths(FOUR_BITS, 21, rows as usize + 5, 192, &kernel);
+    }
+    let gated = End::Unit(Unit::Gated(Activation::Silu));
+    let kernel = Matmul { bias: true, end: gated, ..small(FOUR_BITS, 128) };
+    check_depths(FOUR_BITS, 17, 66, 128, &kernel);
+}
+
 /// A vector's result is the same bits whoever else is there.
 #[test]
 fn company() {
@@ -207,6 +252,11 @@ fn what_it_cannot_do_is_told() {
     refused(Matmul { across: 3, ..kernel }, args);
     refused(Matmul { down: 0, ..kernel }, args);
     refused(Matmul { steps: 0, ..kernel }, args);
+    refused(Matmul { depth: 0, ..kernel }, args);
+    refused(Matmul { depth: 4, ..kernel }, args);
+    let large = Matmul { vectors: 64, rows: 64, down: 2, ..kernel };
+    large.check(&args).expect("can be done");
+    refused(Matmul { depth: 3, steps: 2, ..large }, args);
     refused(Matmul { end: End::Parts(4), ..kernel }, args);
     refused(Matmul { end: End::Parts(2), ..kernel }, MatmulArgs { first: 2, ..args });
     refused(Matmul { end: End::Unit(Unit::Clipped), ..kernel }, args);

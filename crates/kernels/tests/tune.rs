@@ -76,14 +76,37 @@ fn matvec(end: End, batch: u32) -> Matvec {
 
 fn matmul(stage: Elem, end: End) -> Matmul {
     let (matrix, ragged, bias) = (matrix(), false, false);
-    Matmul { matrix, vectors: 32, rows: 32, down: 1, across: 2, steps: 1, stage, ragged, bias, end }
+    Matmul {
+        matrix,
+        vectors: 32,
+        rows: 32,
+        down: 1,
+        across: 2,
+        steps: 1,
+        depth: 1,
+        stage,
+        ragged,
+        bias,
+        end,
+    }
 }
 
 fn attend_tile(stage: Elem, head_dim: u32) -> AttendTile {
     let cache = Cache { elem: Elem::F16, head_dim };
     let sight = Sight::default();
     let (softcap, sinks) = (false, false);
-    AttendTile { cache, group: 4, rows: 16, bands: 1, dims: 16, stage, sight, softcap, sinks }
+    AttendTile {
+        cache,
+        group: 4,
+        rows: 16,
+        bands: 1,
+        dims: 16,
+        depth: 1,
+        stage,
+        sight,
+        softcap,
+        sinks,
+    }
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn recurrent_results_do_not_depend_on_company() {
 /// What the backend says it will hold is what it holds, for every family and packing.
 #[test]
 fn the_footprint_is_what_is_held() {
-    use tessera_graph::{Backend, Footprint, Limits, fuse, oracle::Oracle, plan};
+    use tessera_graph::{Backend, Footprint, Limits, MemoryReport, fuse, oracle::Oracle, plan};
     let fast = cpu(Level::best(), 2, false);
     let backends: [&dyn Backend; 3] = [&fast, &cpu(Level::best(), 1, true), &Oracle];
     for stored in cases().iter().flat_map(|case| Case::stored(case)) {
@@ -178,7 +178,8 @@ fn the_footprint_is_what_is_held() {
                 .unwrap();
             let held = exec.memory();
             let blocks = (0..told.blocks.len()).map(|group| exec.block_bytes(group)).collect();
-            let held = Footprint { weights: held.weights, arena: held.arena, blocks };
+            let MemoryReport { weights, mapped, arena, .. } = held;
+            let held = Footprint { weights, mapped, arena, blocks };
             assert_eq!(told, held, "{case} on {} for {context}", backend.name());
             assert_eq!(told.blocks.len(), bound.graph.groups().len());
         }

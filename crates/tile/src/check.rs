@@ -3,6 +3,7 @@
 
 mod limits;
 mod scope;
+mod staged;
 mod tiles;
 
 use crate::{
@@ -59,6 +60,20 @@ pub enum BuildError {
         /// Of what.
         elem: Elem,
     },
+    /// A copy that no device has.
+    #[error(
+        "kernel {kernel}, {line}: {count} elements of {elem:?} staged at once; they are 4, 8 or 16 bytes"
+    )]
+    Staged {
+        /// Its name.
+        kernel: String,
+        /// File and line.
+        line: String,
+        /// How many.
+        count: u32,
+        /// Of what.
+        elem: Elem,
+    },
     /// A load or store that no device has.
     #[error(
         "kernel {kernel}, {line}: {count} elements of {elem:?} at once; 1, 2, 4 or 8, up to 16 bytes"
@@ -91,6 +106,7 @@ pub fn check(program: &Program) -> Result<(), BuildError> {
     limits::check(program)?;
     scope::check(program)?;
     tiles::check(program)?;
+    staged::check(program)?;
     let levels = uniformity(program);
     let mut checker = Checker { program, levels: &levels };
     checker.block(&program.body, Level::Group)
@@ -110,6 +126,8 @@ impl Checker<'_> {
         let needed = match &stmt.kind {
             Kind::Barrier(Scope::Shared | Scope::All) => Some((Level::Group, "a barrier")),
             Kind::Barrier(Scope::Simdgroup) => Some((Level::Simdgroup, "a barrier")),
+            Kind::Commit => Some((Level::Group, "a group of staged copies")),
+            Kind::Wait(_) => Some((Level::Group, "a wait for staged copies")),
             Kind::Collective { .. } => Some((Level::Simdgroup, "an operation of the simdgroup")),
             Kind::TileFill { .. }
             | Kind::TileLoad { .. }

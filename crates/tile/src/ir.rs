@@ -371,6 +371,27 @@ pub enum Kind {
         /// First element, u32.
         index: Reg,
     },
+    /// Begins to copy neighbouring elements of a buffer that is read, 4, 8 or 16 bytes, to shared memory of the same
+    /// elements; both first elements are multiples of their number. The copy is done when [`Kind::Wait`] says so for the
+    /// thread that began it, as a write of that thread; whoever touches its place before makes a mistake.
+    Stage {
+        /// Where to, shared.
+        to: Memory,
+        /// First element there, u32.
+        at: Reg,
+        /// Where from, a buffer.
+        from: Memory,
+        /// First element there, u32.
+        index: Reg,
+        /// Elements.
+        count: u32,
+        /// Where it is false zeros are put, and nothing is read.
+        inside: Option<Reg>,
+    },
+    /// Makes a group of what the thread has staged since its last group, perhaps nothing.
+    Commit,
+    /// Waits until no more than so many of the thread's groups, the latest, are on their way.
+    Wait(u32),
     /// Changes an element at once, whoever else does.
     Atomic {
         /// How.
@@ -525,6 +546,9 @@ impl Kind {
                 from.iter().copied().for_each(&mut read);
                 read(*index);
             }
+            Self::Stage { at, index, inside, .. } => {
+                [Some(*at), Some(*index), *inside].into_iter().flatten().for_each(read);
+            }
             Self::Atomic { index, value, .. } => {
                 read(*index);
                 read(*value);
@@ -536,7 +560,11 @@ impl Kind {
                 lane.iter().copied().for_each(read);
             }
             Self::TileLoad { index, .. } | Self::TileStore { index, .. } => read(*index),
-            Self::Barrier(_) | Self::TileFill { .. } | Self::TileMultiply { .. } => {}
+            Self::Commit
+            | Self::Wait(_)
+            | Self::Barrier(_)
+            | Self::TileFill { .. }
+            | Self::TileMultiply { .. } => {}
         }
     }
 

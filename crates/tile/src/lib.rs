@@ -77,7 +77,7 @@ pub mod prelude {
         math::*,
         memory::{
             AnyFloat, AnyWord, BF16, F16, F32, I8, I32, In, InOut, Out, Shared, Tile, U8, U16, U32,
-            shared, shared_of,
+            commit_staged, shared, shared_of, wait_staged,
         },
         value::{Get, Val, Var},
     };

@@ -133,6 +133,54 @@ macro_rules! writes {
 }
 writes!(Out, InOut, Shared);
 
+impl<E: Element> Shared<E> {
+    /// Begins to copy `N` neighbours from `buffer[index]` to `self[at]`: 4, 8 or 16 bytes, both at multiples of `N`. They
+    /// are not to be touched until [`wait_staged`], and by other threads until a barrier after it.
+    #[track_caller]
+    pub fn stage<const N: usize>(self, at: impl Get<u32>, buffer: In<E>, index: impl Get<u32>) {
+        self.copy(N, at.get(), buffer, index.get(), None);
+    }
+
+    /// As [`stage`](Self::stage) where `inside` holds; elsewhere zeros are put, and `index` may be anything.
+    #[track_caller]
+    pub fn stage_if<const N: usize>(
+        self,
+        inside: impl Get<bool>,
+        at: impl Get<u32>,
+        buffer: In<E>,
+        index: impl Get<u32>,
+    ) {
+        self.copy(N, at.get(), buffer, index.get(), Some(inside.get()));
+    }
+
+    #[track_caller]
+    fn copy(
+        self,
+        count: usize,
+        at: Val<u32>,
+        buffer: In<E>,
+        index: Val<u32>,
+        inside: Option<Val<bool>>,
+    ) {
+        let (to, from, count) = (self.memory, buffer.memory, count as u32);
+        let (at, index, inside) = (at.reg, index.reg, inside.map(|inside| inside.reg));
+        record::push(Location::caller(), Kind::Stage { to, at, from, index, count, inside });
+    }
+}
+
+/// Makes a group of what each thread has staged since the last one, perhaps nothing.
+#[track_caller]
+pub fn commit_staged() {
+    record::push(Location::caller(), Kind::Commit);
+}
+
+/// Waits until at most `groups` of each thread's groups, the latest, are on their way. What a thread staged in the others
+/// it sees now; other threads see it after a barrier.
+#[track_caller]
+pub fn wait_staged(groups: u32) {
+    record::push(Location::caller(), Kind::Wait(groups));
+}
+
 /// An array of the threadgroup, undefined at the beginning.
 pub fn shared<E: Element>(name: &'static str, len: u32) -> Shared<E> {
     let elem = E::ELEM.expect("shared_of tells the type");

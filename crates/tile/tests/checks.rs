@@ -251,3 +251,174 @@ fn names_and_sizes() {
     accepted(buffers(check::MAX_BUFFERS));
     refused(buffers(check::MAX_BUFFERS + 1), "31 buffers, at most 30");
 }
+
+#[test]
+fn staged_copies_are_of_sizes_that_devices_have() {
+    let of = |elem: Elem| {
+        move || {
+            let (x, s) =
+                (In::<AnyWord>::declare("x", Some(elem)), shared_of::<AnyWord>("s", elem, 256));
+            (x, s)
+        }
+    };
+    let staged = |elem: Elem, count: u32| {
+        move || {
+            let (x, s) = of(elem)();
+            match count {
+                1 => s.stage::<1>(0, x, 0),
+                2 => s.stage::<2>(0, x, 0),
+                3 => s.stage::<3>(0, x, 0),
+                8 => s.stage::<8>(0, x, 0),
+                _ => s.stage::<16>(0, x, 0),
+            }
+            commit_staged();
+            wait_staged(0);
+        }
+    };
+    let error = made(staged(Elem::U16, 1)).map(drop).unwrap_err();
+    assert!(
+        matches!(&error, BuildError::Staged { count: 1, elem: Elem::U16, line, .. } if line.starts_with("checks.rs:"))
+    );
+    refused(staged(Elem::U16, 1), "1 elements of U16 staged at once; they are 4, 8 or 16 bytes");
+    refused(staged(Elem::U32, 3), "3 elements of U32 staged at once");
+    refused(staged(Elem::U32, 8), "8 elements of U32 staged at once");
+    refused(staged(Elem::U8, 2), "2 elements of U8 staged at once");
+    for (elem, count) in [
+        (Elem::U32, 1),
+        (Elem::U32, 2),
+        (Elem::U16, 2),
+        (Elem::U16, 8),
+        (Elem::U8, 8),
+        (Elem::U8, 16),
+    ] {
+        accepted(staged(elem, count));
+    }
+    refused(
+        || {
+            let (x, _) = of(Elem::U8)();
+            shared_of::<AnyWord>("t", Elem::U16, 8).stage::<8>(0, x, 0);
+        },
+        "a copy is staged to elements of another type",
+    );
+}
+
+#[test]
+fn groups_of_copies_are_for_all() {
+    let stage = || shared::<U32>("s", 64).stage::<1>(thread(), In::declare("x", None), thread());
+    let all = || {
+        stage();
+        commit_staged();
+        wait_staged(0);
+    };
+    let wherever = "where not all threads of the threadgroup come by";
+    refused(|| when(is(thread(), 0), all), &format!("a group of staged copies {wherever}"));
+    refused(|| when(is(simdgroup(), 0), all), &format!("a group of staged copies {wherever}"));
+    refused(
+        || {
+            stage();
+            commit_staged();
+            when(is(lane(), 0), || wait_staged(0));
+            wait_staged(0);
+        },
+        &format!("a wait for staged copies {wherever}"),
+    );
+    accepted(|| when(is(group(0), 0), all));
+    accepted(|| {
+        when(is(thread(), 0), stage);
+        commit_staged();
+        wait_staged(0);
+    });
+}
+
+#[test]
+fn copies_are_waited_for() {
+    let left = "the kernel may end while copies are on their way: wait for all";
+    let idle = "no groups can be on their way but those that may stay so";
+    let (commit, wait) = (commit_staged, wait_staged);
+    refused(commit, left);
+    accepted(|| {
+        commit();
+        wait(0);
+    });
+    refused(
+        || {
+            shared::<U32>("s", 64).stage::<1>(0, In::declare("x", None), 0);
+        },
+        "what is staged here is in no group",
+    );
+    refused(
+        || {
+            (0..3).for_each(|_| commit());
+            wait(1);
+        },
+        left,
+    );
+    refused(|| wait(0), idle);
+    refused(
+        || {
+            commit();
+            wait(1);
+            wait(0);
+        },
+        idle,
+    );
+    // in one of two branches
+    refused(|| when(is(group(0), 0), commit), left);
+    refused(
+        || {
+            commit();
+            when(is(group(0), 0), || wait(0));
+        },
+        left,
+    );
+    // in a loop
+    refused(|| times(val(3), |_| commit()), left);
+    let ring = |ends: bool| {
+        move || {
+            commit();
+            commit();
+            times(val(3), |_| {
+                wait(1);
+                commit();
+            });
+            if ends {
+                wait(0);
+            }
+        }
+    };
+    accepted(ring(true));
+    refused(ring(false), left);
+    // the first round has nothing to wait for, later ones have
+    accepted(|| {
+        times(val(3), |_| {
+            wait(0);
+            commit();
+        });
+        wait(0);
+    });
+    refused(
+        || {
+            times(val(3), |_| {
+                wait(1);
+                commit();
+                wait(0);
+            });
+        },
+        idle,
+    );
+    // of as many as one likes no more than so many are left
+    accepted(|| {
+        times(val(9), |_| commit());
+        wait(2);
+        wait(1);
+        wait(0);
+    });
+    refused(
+        || {
+            times(val(9), |_| commit());
+            wait(2);
+            wait(2);
+        },
+        idle,
+    );
+}

@@ -21,7 +21,7 @@ use value::{Memories, Value};
 fn memories(seed: u64) -> Memories {
     let mut random = random::Random(seed);
     let mut words = || (0..random::LEN).map(|_| random.word()).collect::<Vec<u32>>();
-    let names = ["x", "y", "z", "stage"];
+    let names = ["x", "y", "z", "stage", "ring"];
     names.map(|name| (name.to_string(), words().into_iter().map(Value::U32).collect())).into()
 }
 
@@ -72,6 +72,9 @@ fn random_programs_do_something() {
         "const uint4 stage_v",
         "const uint x_1",
         "stage[",
+        "stage_4(ring",
+        "stage_8(ring",
+        "stage_16(ring",
         "fmax(",
     ] {
         assert!(texts.contains(what), "no text with {what:?}");

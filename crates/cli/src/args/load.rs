@@ -13,7 +13,7 @@ pub struct LoadArgs {
     /// Positions of the context [default: as many as the model and the memory allow]
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     pub context: Option<usize>,
-    /// What computes: auto, cpu, metal, cuda or sim [default: auto, which is the processor until GPUs have been measured]
+    /// What computes: auto, cpu, metal, cuda or sim [default: auto: a GPU that is here and has room for the model, unless --threads, --precise or --isa is given; else the processor]
     #[arg(
         long,
         value_enum,
@@ -35,7 +35,7 @@ pub struct LoadArgs {
     /// Type of remembered keys and values: f16, bf16 or f32 [default: what the processor multiplies best; f32 with --precise]
     #[arg(long, value_name = "TYPE", value_parser = values::kv)]
     pub kv: Option<KvType>,
-    /// Memory the model may use, such as 800M or 4G [default: what is free, less a reserve]
+    /// Memory the model may use, such as 800M or 4G [default: what is free on what computes, less a reserve]
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = values::size)]
     pub memory: Option<u64>,
 }

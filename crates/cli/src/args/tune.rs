@@ -24,6 +24,9 @@ pub struct TuneArgs {
     /// Type of remembered keys and values: f16, bf16 or f32
     #[arg(long, value_name = "TYPE", value_parser = values::kv, default_value = "f16")]
     pub kv: KvType,
+    /// Minutes it may take, about; what takes most of a step's time is measured first
+    #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = values::minutes)]
+    pub minutes: f64,
     /// Measure and print, but keep nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -52,6 +52,12 @@ pub fn tuned_rows(text: &str) -> Result<u32, String> {
     rows.ok_or_else(|| format!("must be of {}", known.map(|rows| rows.to_string()).join(", ")))
 }
 
+/// Some minutes, up to a year's.
+pub fn minutes(text: &str) -> Result<f64, String> {
+    let minutes = text.trim().parse().ok().filter(|minutes| (0.0..=525_600.0).contains(minutes));
+    minutes.ok_or_else(|| "must be a number of minutes, such as 0.5".to_owned())
+}
+
 /// A size in bytes, with a unit: `800M`, `4GiB`, `1.5g`.
 pub fn size(text: &str) -> Result<u64, String> {
     let error = || "must be a size such as 800M or 4G".to_owned();
@@ -112,6 +118,10 @@ mod tests {
         }
         assert_eq!(top_p("0").unwrap_err(), "must be a number above 0, at most 1");
         assert!(top_p("1").is_ok() && min_p("0").is_ok() && penalty("-2").is_ok());
+        assert_eq!((minutes("0"), minutes(" 1.5 ")), (Ok(0.0), Ok(1.5)));
+        for bad in ["nan", "inf", "-1", "", "1e9", "an hour"] {
+            assert!(minutes(bad).is_err(), "{bad}");
+        }
         assert!(positive("0").is_err() && positive("-1").is_err() && positive("1").is_ok());
     }
 

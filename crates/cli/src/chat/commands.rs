@@ -137,7 +137,7 @@ impl Chat<'_> {
             units::thousands(context),
             100.0 * used as f64 / context.max(1) as f64,
             units::bytes(memory.state as u64),
-            units::bytes(memory.weights as u64),
+            units::bytes((memory.weights + memory.mapped) as u64),
         ));
         Ok(())
     }

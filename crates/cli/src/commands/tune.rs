@@ -6,13 +6,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use serde_json::json;
-use tessera_engine::LoadError;
-use tessera_gpu::tune::{Key, Outcome, Report};
-use tessera_graph::BackendError;
+use tessera_gpu::tune::{Ended, Key, Outcome, Reached, Report, Search};
 use tessera_models::{BuildOptions, CapabilitySet};
 
 use crate::{
@@ -26,6 +25,9 @@ use crate::{
     table::Table,
     units,
 };
+
+/// How often something is told where there is no bar.
+const TELL: Duration = Duration::from_secs(10);
 
 /// Searches, and prints a line for each kernel.
 ///
@@ -46,24 +48,35 @@ pub fn run(context: &Context, args: TuneArgs) -> Result<Exit> {
     rows.sort_unstable();
     rows.dedup();
 
+    let search = Search {
+        kv: args.kv,
+        rows,
+        save: !args.dry_run,
+        limit: Some(Duration::from_secs_f64(60.0 * args.minutes)),
+    };
+
     let progress = Progress::new(context);
     let bar = progress.steps("tuning", 0);
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
-    let mut watch = |done: usize, total: usize, key: &Key| {
+    let mut told = Instant::now();
+    let mut watch = |Reached { done, total, key, left }: Reached<'_>| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-        bar.set_message(key.kernel().to_owned());
+        let left = left.map(|left| format!(", {} left", units::time(left))).unwrap_or_default();
+        bar.set_message(format!("{}{left}", key.kernel()));
+        // where there is no bar
+        if bar.is_hidden() && told.elapsed() > TELL {
+            told = Instant::now();
+            context.note(&format!("{done} of {total} kernels{left}"));
+        }
         if stopped.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let search = || args.device.tune(&model, args.kv, &rows, !args.dry_run, &mut watch);
-    let (report, _) = context.interrupts.during(move || stop.store(true, Relaxed), search);
+    let work = || args.device.tune(&model, &search, &mut watch);
+    let (report, _) = context.interrupts.during(move || stop.store(true, Relaxed), work);
     bar.finish_and_clear();
     progress.finish();
-    let report = report.map_err(|error| match error.downcast_ref() {
-        Some(BackendError::Cancelled) => LoadError::Cancelled.into(),
-        _ => error,
-    })?;
+    let report = report?;
     if let Some(note) = &report.note {
         context.note(note);
     }
@@ -71,7 +84,10 @@ pub fn run(context: &Context, args: TuneArgs) -> Result<Exit> {
         true => output::json(&json(&report))?,
         false => print(context, &report)?,
     }
-    Ok(Exit::Success)
+    Ok(match report.ended {
+        Ended::Stopped => Exit::Interrupted,
+        Ended::Done | Ended::Limit => Exit::Success,
+    })
 }
 
 fn print(context: &Context, report: &Report) -> Result<()> {
@@ -98,6 +114,14 @@ fn print(context: &Context, report: &Report) -> Result<()> {
     let kernels = units::plural(report.outcomes.len(), "kernel");
     context
         .note(&format!("{}: {better} of {kernels} are faster in another geometry", report.device));
+    let missed = units::plural(report.missed, "kernel");
+    match report.ended {
+        Ended::Done => {}
+        Ended::Limit => context.note(&format!(
+            "{missed} not measured: the time is over; --minutes gives more, and what is measured once stays"
+        )),
+        Ended::Stopped => context.note(&format!("{missed} not measured: stopped")),
+    }
     context.note(&match &report.saved {
         Some(path) => format!("saved in {}", path.display()),
         None => "nothing is kept".to_owned(),
@@ -137,6 +161,7 @@ fn json(report: &Report) -> serde_json::Value {
     json!({
         "device": report.device,
         "kernels": outcomes.collect::<Vec<_>>(),
+        "missed": report.missed,
         "saved": report.saved,
     })
 }

@@ -16,6 +16,31 @@ inline unsigned short half_bits_of_float(float x) {
     return __builtin_bit_cast(unsigned short, _Float16(x));
 }
 
+// Staged copies are done when they are waited for, no sooner: who does not wait has nothing.
+template <class Word>
+inline void emu_stage_words(void* to, const void* from, bool inside) {
+    emu_stage({to, inside ? from : nullptr, sizeof(Word)});
+}
+
+inline void stage_4(void* to, const void* from, bool inside = true) { emu_stage_words<unsigned>(to, from, inside); }
+inline void stage_8(void* to, const void* from, bool inside = true) { emu_stage_words<uint2>(to, from, inside); }
+inline void stage_16(void* to, const void* from, bool inside = true) { emu_stage_words<uint4>(to, from, inside); }
+inline void stage_commit() { emu_commit(); }
+
+template <class Word>
+inline void emu_land(const emu_copy& copy) {
+    *(Word*)copy.to = copy.from ? *(const Word*)copy.from : Word();
+}
+
+template <int groups>
+inline void stage_wait() {
+    while (const emu_copy* copy = emu_landing(groups)) {
+        if (copy->bytes == 4) emu_land<unsigned>(*copy);
+        if (copy->bytes == 8) emu_land<uint2>(*copy);
+        if (copy->bytes == 16) emu_land<uint4>(*copy);
+    }
+}
+
 // Which lane has which element of a matrix is nobody's business: here each has an equal run of a row-major one.
 namespace emu_cuda {
 

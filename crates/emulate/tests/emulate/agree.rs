@@ -290,6 +290,31 @@ fn every_load_and_store_agrees() {
     }
 }
 
+/// Copies of 4, 8 and 16 bytes, and zeros.
+#[test]
+fn staged_copies_agree() {
+    let program = crate::constructs::Staged.record().unwrap();
+    let bytes = |len: usize| (0..len).map(|i| (i * 37 % 63) as u8).collect::<Vec<u8>>();
+    let inputs = [bytes(4 * 32), bytes(512), bytes(2 * 128)];
+    let y = Memory::zeroed(4 * 64);
+    let memories = inputs.each_ref().map(|input| Memory::of(input));
+    let bindings: Vec<_> = memories.iter().chain([&y]).map(Binding::all).collect();
+    let kernel = Kernel::new(program.clone());
+    kernel.launch([1, 1, 1], &[], &bindings, Checks::All).unwrap_or_else(|fault| panic!("{fault}"));
+    let expected = y.to_vec();
+    assert!(expected[4 * 51..4 * 52] != [0; 4] && expected[4 * 52..] == [0; 4 * 12]);
+    for language in [Language::Metal, Language::Cuda] {
+        let programs = std::slice::from_ref(&program);
+        let library = ready(Library::build(language, programs, Sanitizer::Address));
+        let [mut x, mut b, mut h] = inputs.clone();
+        let mut output = vec![0x55; 4 * 64];
+        let mut buffers = [&mut x[..], &mut b, &mut h, &mut output];
+        let launched = library.launch(&program.name, [1, 1, 1], &[], &mut buffers);
+        launched.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(output, expected, "{language}");
+    }
+}
+
 /// Numbers at the ends of their types, and some between.
 fn inputs() -> [Vec<u32>; 3] {
     let floats = [

@@ -125,6 +125,42 @@ fn seeded_mistakes_are_found() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// Metal does copies at once, so its text cannot show that nobody waits for them; the simulator does.
+#[test]
+fn mistakes_with_staged_copies_are_found() {
+    let (two, three) = (kernels::ring(2, 6, 0), kernels::ring(3, 6, 0));
+    let mutant = |case: &Case, mistake, nth| {
+        case.of(mutate::make(&case.program, mistake, nth).expect("it can be made").program)
+    };
+    let (flight, race, left) = ("is on its way", "a race with", "on their way when");
+    // A case, what the simulator says, and who finds it in Metal's text and in CUDA's.
+    let seeds = [
+        (kernels::ring(3, 6, 1), flight, [By::Numbers, By::Numbers]),
+        (mutant(&two, Mistake::NoWait, 0), flight, [By::Nobody, By::Numbers]),
+        (mutant(&two, Mistake::NoWait, 1), left, [By::Nobody, By::Runtime]),
+        (mutant(&three, Mistake::EarlyWait, 0), flight, [By::Nobody, By::Numbers]),
+        (mutant(&two, Mistake::NoBarrier, 0), race, [By::Numbers, By::Numbers]),
+        (mutant(&three, Mistake::NarrowBarrier, 0), race, [By::Numbers, By::Numbers]),
+    ];
+    let named = |(i, seed): (usize, &(Case, &str, [By; 2]))| {
+        let mut program = seed.0.program.clone();
+        program.name = format!("{}_{i}", program.name);
+        seed.0.of(program)
+    };
+    let cases: Vec<_> = seeds.iter().enumerate().map(named).collect();
+    for (case, (_, what, _)) in cases.iter().zip(&seeds) {
+        let fault = case.simulate().expect_err(&case.program.name).to_string();
+        assert!(fault.contains(what) && fault.contains("ring.rs:"), "{fault}");
+    }
+    for (i, language) in [Language::Metal, Language::Cuda].into_iter().enumerate() {
+        let libraries = Libraries::new(language, &cases);
+        for (case, (.., by)) in cases.iter().zip(&seeds) {
+            let found = libraries.judge(case).0;
+            assert_eq!(found, by[i], "{language} {}", case.program.name);
+        }
+    }
+}
+
 /// `cargo test -p tessera-emulate --test emulate -- --ignored --nocapture survey`
 #[test]
 #[ignore = "makes every mistake there is, and prints who finds it"]
@@ -135,6 +171,7 @@ fn survey() {
         kernels::matmul(33, 47, 40),
         kernels::histogram(700),
         kernels::prefix(300),
+        kernels::ring(3, 6, 0),
     ];
     for case in cases {
         let language = Language::Metal;

@@ -1,10 +1,14 @@
 //! A few kernels in one step, on any device.
 #![allow(dead_code)] // each test uses its part
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use fake_metal::{World, spy::Spy};
 use tessera_gpu::{
+    MetalOptions,
     device::{Bound, Device, DeviceError},
     queue::{Counters, Queue},
 };
@@ -87,7 +91,7 @@ static PRODUCT: LazyLock<(Matvec, Vec<Vec<u8>>)> = LazyLock::new(product);
 pub struct Step<D: Device> {
     pub queue: Queue<D>,
     pipelines: Vec<D::Pipeline>,
-    arena: D::Buffer,
+    pub arena: D::Buffer,
     planes: Vec<D::Buffer>,
     weights: D::Buffer,
     rows: D::Buffer,
@@ -176,10 +180,18 @@ impl<D: Device> Step<D> {
         Ok(floats(&downloaded))
     }
 
+    /// Lets its end choose another row.
+    pub fn choose(&mut self, row: u32) {
+        self.queue.device().write(&mut self.rows, 0, &row.to_le_bytes()).unwrap();
+    }
+
     pub fn counters(&self) -> Counters {
         self.queue.counters()
     }
 }
+
+/// Bytes of the step's arena.
+pub const ARENA: usize = PLACE * PLACES;
 
 /// The same on tile's own device.
 pub fn expected(x: &[f32]) -> Vec<f32> {
@@ -192,8 +204,27 @@ pub fn watched(mistake: Option<fake_metal::spy::Mistake>) -> Step<Spy> {
     Step::new(Spy::open(mistake).unwrap()).unwrap()
 }
 
+/// The same with indirect commands.
+pub fn indirect(mistake: Option<fake_metal::spy::Mistake>) -> Step<Spy> {
+    Step::new(Spy::with(mistake, &INDIRECT).unwrap()).unwrap()
+}
+
+/// With indirect commands.
+pub const INDIRECT: MetalOptions =
+    MetalOptions { indirect: true, patience: Duration::from_secs(60) };
+
 /// Asserts that nothing was done against the rules and nothing is left.
 pub fn clean(world: &Arc<World>) {
     assert_eq!(world.violations(), [""; 0]);
     assert_eq!(world.live(), 0, "objects leak");
+}
+
+/// A file of safetensors whose first tensor begins at a multiple of 16.
+pub fn aligned(file: &[u8]) -> Vec<u8> {
+    let (len, rest) = file.split_at(8);
+    let len = u64::from_le_bytes(len.try_into().unwrap()) as usize;
+    let (header, tensors) = rest.split_at(len);
+    let mut header = header.to_vec();
+    header.resize(header.len() + (16 - (8 + len) % 16) % 16, b' ');
+    [&(header.len() as u64).to_le_bytes()[..], &header, tensors].concat()
 }

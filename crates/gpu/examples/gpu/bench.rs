@@ -1,4 +1,8 @@
-//! How fast products of decoding are, in bytes of weights a second, beside a plain copy.
+//! How fast products of decoding are, in bytes of weights a second, beside a plain copy; and what reads prompts.
+
+pub mod prompt;
+
+use std::time::Instant;
 
 use tessera_formats::GgmlType;
 use tessera_gpu::{
@@ -68,6 +72,27 @@ struct Turns<'a, D: Device> {
     args: Vec<u32>,
     grid: [u32; 3],
     bytes: usize,
+}
+
+/// Writes of weights: in pieces of several sizes, to the end of the last copy.
+pub fn upload(device: &mut Cuda) -> Result<(), String> {
+    let measured = [1 << 12, 1 << 16, 1 << 20, 4 << 20, 64 << 20].map(|piece| {
+        let bytes = vec![1u8; piece];
+        let mut memory = device.allocate(1 << 30, "what is written")?;
+        let mut best = f64::INFINITY;
+        for _ in 0..5 {
+            let begun = Instant::now();
+            for offset in (0..1 << 30).step_by(piece) {
+                device.write(&mut memory, offset, &bytes)?;
+            }
+            // what is read was written before
+            device.read(&memory, 0, &mut [0])?;
+            best = best.min(begun.elapsed().as_secs_f64());
+        }
+        println!("  pieces of {:6} KiB: {:6.2} GB/s", piece >> 10, (1 << 30) as f64 / best / 1e9);
+        Ok(())
+    });
+    measured.into_iter().collect::<Result<_, DeviceError>>().map_err(|error| error.to_string())
 }
 
 /// A plain copy.
@@ -154,7 +179,8 @@ fn table(device: &mut Cuda) -> Result<(), DeviceError> {
             let kernels = geometries(matrix, cols as u32);
             let programs: Vec<_> = kernels.iter().map(program).collect::<Result<_, _>>()?;
             let pipelines = device.build(&programs)?;
-            let weights = Weights::new(device, &matrix, rows, cols)?;
+            let weights =
+                Weights::new(device, &matrix, (rows, cols), BATCHES[BATCHES.len() - 1] as usize)?;
             let megabytes = weights.bytes as f64 / 1e6;
             println!("{rows} x {cols}: {megabytes:.1} MB, {} copies", weights.copies);
             for (kernel, pipeline) in kernels.iter().zip(&pipelines) {
@@ -200,8 +226,8 @@ impl Weights {
     fn new(
         device: &mut Cuda,
         matrix: &Matrix,
-        rows: usize,
-        cols: usize,
+        (rows, cols): (usize, usize),
+        vectors: usize,
     ) -> Result<Self, DeviceError> {
         let planes = matrix.plane_bytes(rows, cols);
         let bytes = planes.iter().sum();
@@ -221,8 +247,8 @@ impl Weights {
         }
         Ok(Self {
             memory,
-            x: device.allocate(8 * cols * 4, "vectors")?,
-            y: device.allocate(8 * rows * 4, "results")?,
+            x: device.allocate(vectors * cols * 4, "vectors")?,
+            y: device.allocate(vectors * rows * 4, "results")?,
             planes,
             rows,
             cols,

@@ -19,7 +19,11 @@ usage: gpu [options] <job>
   selftest <path>  repeats launches written down by tests, of a file or of a folder
   bench copy       a plain copy
   bench matvec     4-bit products of decoding beside it
-  tune <path>      all geometries of the kernels of a model in a folder
+  bench matmul     products of prompts, with weights copied ahead and without
+  bench attend     attention of prompts, with keys and values copied ahead and without
+  bench upload     what goes to the device's memory outside of steps, as weights do
+  tune <path> [minutes]
+                   all geometries of the kernels of a model in a folder
 
   --device N       which device, 0 unless told
   --nvrtc PATH     NVRTC's library
@@ -64,7 +68,14 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
         ["selftest", path] => selftest::run(device?, Path::new(path)),
         ["bench", "copy"] => bench::copy(device?),
         ["bench", "matvec"] => bench::matvec(device?),
-        ["tune", path] => tune::run(options, Path::new(path)),
+        ["bench", "matmul"] => bench::prompt::matmul(device?),
+        ["bench", "attend"] => bench::prompt::attend(device?),
+        ["bench", "upload"] => bench::upload(device?),
+        ["tune", path] => tune::run(options, Path::new(path), None),
+        ["tune", path, minutes] => {
+            let minutes = minutes.parse().map_err(|e| format!("{minutes:?} minutes: {e}"))?;
+            tune::run(options, Path::new(path), Some(minutes))
+        }
         _ => Err(USAGE.into()),
     }
 }

@@ -4,7 +4,7 @@
 //! goes wrong with it, a kernel is compiled again.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::SystemTime,
@@ -34,7 +34,7 @@ pub struct Cache {
 
 /// A hash of bytes that is the same everywhere and for ever: FNV-1a of 128 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Digest(u128);
+pub struct Digest(pub(super) u128);
 
 impl Digest {
     /// Of parts, each told apart from the next.
@@ -55,6 +55,12 @@ impl Digest {
     }
 }
 
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 impl Cache {
     /// In `folder`, which need not exist, of at most `most` bytes.
     pub fn new(folder: impl Into<PathBuf>, most: u64) -> Self {
@@ -68,7 +74,7 @@ impl Cache {
     }
 
     fn path(&self, key: Digest) -> PathBuf {
-        self.folder.join(format!("{:032x}.{SUFFIX}", key.0))
+        self.folder.join(format!("{key}.{SUFFIX}"))
     }
 
     /// An image, if there is a sound one made by this version of the compiler, or by any if none is told.

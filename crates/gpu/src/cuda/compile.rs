@@ -1,4 +1,5 @@
-//! From kernels' texts to what the device runs: looked up, else compiled, a kernel by itself, several at once.
+//! From kernels' texts to what the device runs: looked up in what the program brings along and on disk, else compiled, a
+//! kernel by itself, several at once.
 //!
 //! Kernels are compiled one by one because they are kept one by one: models share them, and what a source costs besides its
 //! kernel is small, as the prelude has no headers.
@@ -16,6 +17,8 @@ use std::{
 use tessera_tile::{Program, print, sim::trace::TracedKernel};
 
 use super::{
+    Options,
+    archive::Archive,
     cache::{Cache, Digest},
     nvrtc::{Compiled, Form, Nvrtc},
 };
@@ -31,6 +34,8 @@ pub struct Compiler {
     library: Option<PathBuf>,
     /// Loaded when the first kernel is asked for.
     nvrtc: OnceLock<Result<Nvrtc, String>>,
+    /// What the program brings along.
+    embedded: Option<Archive>,
     /// Folders that are looked into, and the cache, which is written too.
     ready: Vec<Cache>,
     cache: Option<Cache>,
@@ -92,18 +97,46 @@ pub fn architecture((major, minor): Capability) -> String {
     format!("--gpu-architecture=sm_{major}{minor}{own}")
 }
 
+impl Text {
+    /// What its image for devices of a capability is found by: all that it is made from.
+    pub fn key(&self, capability: Capability) -> Digest {
+        let target = architecture(capability);
+        let options = print::CUDA_OPTIONS.iter().copied();
+        let parts = [self.source.as_str(), &target].into_iter().chain(options);
+        Digest::of(parts.map(str::as_bytes))
+    }
+}
+
+/// The capabilities whose machine code a device runs, the best first: its own, and before 9.0 (where [`architecture`]
+/// begins to use what one architecture has alone) the lower ones of its generation. The small computers, 7.2 and 8.7, keep
+/// to themselves.
+fn compatible((major, minor): Capability) -> impl Iterator<Item = Capability> {
+    let alone = |it: Capability| it.0 >= 9 || [(7, 2), (8, 7)].contains(&it);
+    let lower = (0..minor).rev().map(move |lower| (major, lower));
+    let lower = lower.filter(move |&it| !alone(it) && !alone((major, minor)));
+    [(major, minor)].into_iter().chain(lower)
+}
+
+fn no_compiler(why: &String) -> DeviceError {
+    DeviceError::Absent {
+        device: "cuda",
+        why: format!(
+            "its kernels have to be compiled, and NVRTC is missing ({why}); install CUDA's NVRTC (the Python package \
+             nvidia-cuda-nvrtc has it too) where the system looks for libraries"
+        ),
+    }
+}
+
 impl Compiler {
-    /// For devices of a capability. `library` is NVRTC's, else it is looked for; `ready` are folders of kernels that were
-    /// compiled before, in the cache's form.
-    pub fn new(
-        capability: Capability,
-        library: Option<PathBuf>,
-        ready: Vec<PathBuf>,
-        cache: Option<Cache>,
-    ) -> Self {
+    /// For devices of a capability. Embedded kernels that are damaged are told of and passed over.
+    pub fn new(capability: Capability, options: Options) -> Self {
+        let Options { nvrtc: library, cache, ready, embedded, .. } = options;
+        let embedded = embedded.map(Archive::open).and_then(|opened| {
+            opened.map_err(|why| tracing::warn!("embedded kernels are ignored: {why}")).ok()
+        });
         let ready = ready.into_iter().map(|folder| Cache::new(folder, u64::MAX)).collect();
         let (nvrtc, compiled) = (OnceLock::new(), AtomicU64::new(0));
-        Self { capability, library, nvrtc, ready, cache, compiled }
+        Self { capability, library, nvrtc, embedded, ready, cache, compiled }
     }
 
     /// How many kernels were compiled from source.
@@ -115,22 +148,26 @@ impl Compiler {
         self.nvrtc.get_or_init(|| Nvrtc::open(self.library.as_deref())).as_ref()
     }
 
-    /// The images of kernels, in order.
-    pub fn images(&self, kernels: &[Text]) -> Result<Vec<Vec<u8>>, DeviceError> {
+    /// Whether it has kernels without NVRTC, or can compile them; if not, why.
+    pub fn ready(&self) -> Result<(), DeviceError> {
+        let embedded = self.embedded.as_ref().is_some_and(|it| !it.is_empty());
+        match self.nvrtc() {
+            Err(why) if !embedded => Err(no_compiler(why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The images of kernels, in order, or why there is none.
+    pub fn each(&self, kernels: &[Text]) -> Vec<Result<Vec<u8>, DeviceError>> {
+        // what takes longest first, so that the threads end at about the same time
+        let mut order: Vec<_> = kernels.iter().enumerate().collect();
+        order.sort_by_key(|(_, kernel)| std::cmp::Reverse(kernel.source.len()));
         let next = AtomicUsize::new(0);
-        let images = Mutex::new(vec![None; kernels.len()]);
-        let failed = Mutex::new(None);
+        let images = Mutex::new(Vec::with_capacity(kernels.len()));
         let work = || {
-            while let Some((i, kernel)) =
-                Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, kernels.get(i)?)))
-            {
-                match self.image(kernel) {
-                    Ok(image) => lock(&images)[i] = Some(image),
-                    Err(error) => {
-                        lock(&failed).get_or_insert(error);
-                        next.store(kernels.len(), Relaxed);
-                    }
-                }
+            while let Some(&(i, kernel)) = order.get(next.fetch_add(1, Relaxed)) {
+                let image = self.image(kernel);
+                lock(&images).push((i, image));
             }
         };
         let before = self.compiled();
@@ -144,23 +181,20 @@ impl Compiler {
         if let (Some(cache), true) = (&self.cache, self.compiled() > before) {
             cache.trim();
         }
-        match failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
-            Some(error) => Err(error),
-            None => Ok(lock(&images).drain(..).flatten().collect()),
-        }
-    }
-
-    /// What a kernel's image is found by.
-    fn key(&self, kernel: &Text) -> Digest {
-        let target = architecture(self.capability);
-        let options = print::CUDA_OPTIONS.iter().copied();
-        let parts = [kernel.source.as_str(), &target].into_iter().chain(options);
-        Digest::of(parts.map(str::as_bytes))
+        let mut images = std::mem::take(&mut *lock(&images));
+        images.sort_unstable_by_key(|(i, _)| *i);
+        images.into_iter().map(|(_, image)| image).collect()
     }
 
     /// The image of a kernel.
     fn image(&self, kernel: &Text) -> Result<Vec<u8>, DeviceError> {
-        let key = self.key(kernel);
+        let embedded = self.embedded.as_ref().and_then(|embedded| {
+            compatible(self.capability).find_map(|target| embedded.get(kernel.key(target)))
+        });
+        if let Some(image) = embedded {
+            return Ok(image.to_vec());
+        }
+        let key = kernel.key(self.capability);
         // where there is no compiler, a kernel of any version will do
         let version = self.nvrtc().ok().map(Nvrtc::version);
         let found = self.ready.iter().find_map(|ready| ready.get(key, None));
@@ -168,13 +202,7 @@ impl Compiler {
         if let Some(image) = found {
             return Ok(image);
         }
-        let nvrtc = self.nvrtc().map_err(|why| DeviceError::Absent {
-            device: "cuda",
-            why: format!(
-                "its kernels have to be compiled, and NVRTC is missing ({why}); install CUDA's NVRTC (the Python \
-                 package nvidia-cuda-nvrtc has it too) where the system looks for libraries"
-            ),
-        })?;
+        let nvrtc = self.nvrtc().map_err(no_compiler)?;
         let compiled = self
             .compile(nvrtc, &kernel.source, &kernel.name)
             .map_err(|why| DeviceError::Build { kernel: kernel.name.clone(), why })?;
@@ -227,7 +255,26 @@ mod tests {
     }
 
     fn compiler(capability: Capability, ready: &Path, cache: Option<Cache>) -> Compiler {
-        Compiler::new(capability, Some("no/such/nvrtc".into()), vec![ready.into()], cache)
+        let options = Options {
+            ordinal: 0,
+            nvrtc: Some("no/such/nvrtc".into()),
+            ready: vec![ready.into()],
+            cache,
+            embedded: None,
+        };
+        Compiler::new(capability, options)
+    }
+
+    /// A compiler whose program brings along what is in an archive, and that has nothing else.
+    fn bringing(capability: Capability, archive: Vec<u8>) -> Compiler {
+        let nvrtc = Some("no/such/nvrtc".into());
+        let embedded = Some(archive.into());
+        let options = Options { ordinal: 0, nvrtc, ready: Vec::new(), cache: None, embedded };
+        Compiler::new(capability, options)
+    }
+
+    fn images(compiler: &Compiler, kernels: &[Text]) -> Result<Vec<Vec<u8>>, DeviceError> {
+        compiler.each(kernels).into_iter().collect()
     }
 
     #[test]
@@ -240,29 +287,68 @@ mod tests {
         for (i, kernel) in kernels.iter().enumerate() {
             // half of them in each place
             let place = if i % 2 == 0 { &cache } else { &Cache::new(&ready, 1 << 20) };
-            place.put(compiler.key(kernel), (12, i as i32), &[i as u8; 50]);
+            place.put(kernel.key((9, 0)), (12, i as i32), &[i as u8; 50]);
         }
-        let images = compiler.images(&kernels).expect("all are there");
+        let images = images(&compiler, &kernels).expect("all are there");
         let wanted: Vec<_> = (0..20).map(|i| vec![i as u8; 50]).collect();
         assert_eq!(images, wanted, "in order");
         assert_eq!(compiler.compiled(), 0);
     }
 
+    /// Each kernel of the manifest is found in an archive as `cargo xtask cubins` makes it, and nothing is compiled: there is
+    /// no compiler.
+    #[test]
+    fn embedded_kernels_need_no_compiler() {
+        let programs = tessera_kernels::manifest::programs().expect("records");
+        let kernels: Vec<_> = programs.iter().map(Text::from).collect();
+        let image =
+            |kernel: &Text, minor: u32| format!("{} for 8.{minor}", kernel.name).into_bytes();
+        let made: Vec<_> = [0, 6]
+            .iter()
+            .flat_map(|&minor| kernels.iter().map(move |it| (it.key((8, minor)), image(it, minor))))
+            .collect();
+        let archive = Archive::write((13, 5), &made).expect("small");
+        for (capability, found) in [((8, 0), 0), ((8, 6), 6), ((8, 9), 6)] {
+            let compiler = bringing(capability, archive.clone());
+            compiler.ready().expect("embedded");
+            let wanted: Vec<_> = kernels.iter().map(|kernel| image(kernel, found)).collect();
+            assert_eq!(images(&compiler, &kernels), Ok(wanted), "{capability:?}");
+            assert_eq!(compiler.compiled(), 0);
+        }
+        // what is not in it has to be compiled
+        for (capability, kernel) in
+            [((9, 0), &kernels[0]), ((8, 7), &kernels[0]), ((8, 0), &text("k"))]
+        {
+            let missing = bringing(capability, archive.clone()).each(std::slice::from_ref(kernel));
+            assert!(matches!(missing[..], [Err(DeviceError::Absent { .. })]), "{capability:?}");
+        }
+        // a damaged archive is as good as none
+        let damaged = bringing((8, 0), archive[..archive.len() / 2].to_vec());
+        assert!(damaged.ready().is_err() && images(&damaged, &kernels).is_err());
+    }
+
     #[test]
     fn whatever_an_image_depends_on_is_in_its_key() {
-        let folder = Path::new("no/such/folder");
-        let (one, other) = (compiler((9, 0), folder, None), compiler((8, 9), folder, None));
-        assert_ne!(one.key(&text("a")), one.key(&text("b")));
-        assert_ne!(one.key(&text("a")), other.key(&text("a")));
+        assert_ne!(text("a").key((9, 0)), text("b").key((9, 0)));
+        assert_ne!(text("a").key((9, 0)), text("a").key((8, 9)));
         assert_eq!(architecture((9, 0)), "--gpu-architecture=sm_90a");
         assert_eq!(architecture((8, 9)), "--gpu-architecture=sm_89");
+        let of = |capability| compatible(capability).collect::<Vec<_>>();
+        assert_eq!(of((8, 9)), [9, 8, 6, 5, 4, 3, 2, 1, 0].map(|minor| (8, minor)));
+        assert_eq!(
+            (of((9, 0)), of((12, 1)), of((8, 7))),
+            (vec![(9, 0)], vec![(12, 1)], vec![(8, 7)])
+        );
     }
 
     #[test]
     fn a_missing_compiler_is_named() {
         let compiler = compiler((9, 0), Path::new("no/such/folder"), None);
-        let error = compiler.images(&[text("a"), text("b")]).expect_err("nobody compiles");
-        let DeviceError::Absent { device: "cuda", why } = &error else { panic!("{error}") };
-        assert!(why.contains("no/such/nvrtc") && why.contains("install"), "{why}");
+        for error in compiler.each(&[text("a"), text("b")]) {
+            let error = error.expect_err("nobody compiles");
+            let DeviceError::Absent { device: "cuda", why } = &error else { panic!("{error}") };
+            assert!(why.contains("no/such/nvrtc") && why.contains("install"), "{why}");
+        }
+        assert!(compiler.ready().is_err());
     }
 }

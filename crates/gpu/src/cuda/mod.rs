@@ -3,31 +3,37 @@
 //! A step is collected and runs when it is committed: launch by launch the first time, captured as a graph the second
 //! time, and as that graph whenever the same launches come again. One stream orders all, so that barriers need nothing.
 
+mod archive;
 mod cache;
 mod compile;
 mod driver;
 pub mod nvrtc;
 mod pipeline;
-mod replay;
 mod step;
+mod upload;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use cudarc::driver::sys::CUdevice_attribute as Attribute;
+use tessera_graph::DeviceMemory;
 use tessera_tile::{Program, ir::LANES};
 
-pub use cache::Cache;
+pub use archive::Archive;
+pub use cache::{Cache, Digest};
 pub use compile::{Capability, Text, architecture};
 pub use driver::{Event, Memory};
 pub use pipeline::Pipeline;
-pub use replay::Replays;
 pub use step::{Commands, Pending};
 
-use crate::device::{Bound, Device, DeviceError, Launch, in_turn, median};
+pub use crate::replay::Replays;
+use crate::{
+    device::{Bound, Device, DeviceError, Launch, Look, in_turn, median},
+    replay::Graphs,
+};
 use compile::Compiler;
-use driver::{Context, Module, Pinned, Stream};
-use replay::Graphs;
+use driver::{Context, Function, Graph, Module, Pinned, Stream};
 use step::Step;
+use upload::Uploads;
 
 /// The oldest devices that run the kernels; matrix tiles of f32 need 8.0.
 const OLDEST: Capability = (7, 0);
@@ -45,14 +51,22 @@ pub struct Options {
     /// Where compiled kernels are kept; `None`: nowhere.
     pub cache: Option<Cache>,
     /// Folders of kernels compiled beforehand, in the cache's form; with all of a model's kernels in them NVRTC is not
-    /// needed. A program built where CUDA's compiler is can so bring its kernels along.
+    /// needed.
     pub ready: Vec<PathBuf>,
+    /// Kernels that the program brings along, an [`Archive`]'s bytes; they are looked up first.
+    pub embedded: Option<Cow<'static, [u8]>>,
 }
 
 impl Default for Options {
-    /// The first device, and the user's cache.
+    /// The first device, the user's cache, and the kernels that were embedded when the program was built.
     fn default() -> Self {
-        Self { ordinal: 0, nvrtc: None, cache: Cache::of_user(MOST_CACHED), ready: Vec::new() }
+        Self {
+            ordinal: 0,
+            nvrtc: None,
+            cache: Cache::of_user(MOST_CACHED),
+            ready: Vec::new(),
+            embedded: Archive::OWN.map(Cow::Borrowed),
+        }
     }
 }
 
@@ -61,8 +75,9 @@ impl Default for Options {
 pub struct Cuda {
     // in this order they are dropped: what runs is awaited before its memory goes
     stream: Stream,
-    graphs: Graphs,
+    graphs: Graphs<Graph, Function>,
     compiler: Compiler,
+    uploads: Uploads,
     /// What steps send, and what they read back.
     sent: Pinned,
     fetched: Pinned,
@@ -101,11 +116,11 @@ impl Cuda {
                 ),
             });
         }
-        let Options { nvrtc, cache, ready, .. } = options;
         Ok(Self {
             stream: Stream::new(&context)?,
             graphs: Graphs::default(),
-            compiler: Compiler::new(capability, nvrtc, ready, cache),
+            uploads: Uploads::default(),
+            compiler: Compiler::new(capability, options),
             sent: Pinned::new(&context, 1 << 16)?,
             fetched: Pinned::new(&context, 1 << 12)?,
             running: false,
@@ -116,6 +131,14 @@ impl Cuda {
             capability,
             most_threads: of(Attribute::CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK)?,
         })
+    }
+
+    /// Whether kernels can be had: compiled, or some that the program brings along.
+    ///
+    /// # Errors
+    /// [`DeviceError::Absent`], with what is missing.
+    pub fn ready(&self) -> Result<(), DeviceError> {
+        self.compiler.ready()
     }
 
     /// What the device is called.
@@ -165,6 +188,7 @@ impl Device for Cuda {
         &mut self,
         kernel: &Pipeline,
         launches: &[Launch<'_, Memory>],
+        look: Look,
     ) -> Result<f64, DeviceError> {
         let pass = || {
             let commands = in_turn(self, kernel, launches)?;
@@ -174,7 +198,12 @@ impl Device for Cuda {
             self.finish(&pending, &mut Vec::new())?;
             Ok(f64::from(ended.since(&begun)?) / 1e3)
         };
-        Ok(median(pass)? / launches.len().max(1) as f64)
+        Ok(median(look, pass)? / launches.len().max(1) as f64)
+    }
+
+    fn memory(&self) -> Result<Option<DeviceMemory>, DeviceError> {
+        self.context().bind()?;
+        self.context().memory().map(Some)
     }
 
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Memory, DeviceError> {
@@ -185,7 +214,7 @@ impl Device for Cuda {
 
     fn write(&mut self, to: &mut Memory, offset: usize, bytes: &[u8]) -> Result<(), DeviceError> {
         self.context().bind()?;
-        self.stream.write(to, offset, bytes)
+        self.uploads.write(&self.stream, to, offset, bytes)
     }
 
     fn read(&self, from: &Memory, offset: usize, bytes: &mut [u8]) -> Result<(), DeviceError> {
@@ -206,6 +235,10 @@ impl Device for Cuda {
 
     fn build(&mut self, programs: &[Program]) -> Result<Vec<Pipeline>, DeviceError> {
         self.build_texts(&programs.iter().map(Text::from).collect::<Vec<_>>())
+    }
+
+    fn build_each(&mut self, programs: &[Program]) -> Vec<Result<Pipeline, DeviceError>> {
+        self.try_texts(&programs.iter().map(Text::from).collect::<Vec<_>>())
     }
 
     fn compiled(&self) -> u64 {

@@ -56,47 +56,64 @@ impl Pipeline {
 impl Cuda {
     /// As [`Device::build`](crate::device::Device::build), of kernels that were printed before.
     pub fn build_texts(&mut self, kernels: &[Text]) -> Result<Vec<Pipeline>, DeviceError> {
-        let refuse = |kernel: &Text, why| {
-            let kernel = kernel.name.clone();
-            Err(DeviceError::Build { kernel, why })
-        };
-        for kernel in kernels {
-            if kernel.threads > self.most_threads {
-                let why = format!("{} threads; there are {}", kernel.threads, self.most_threads);
-                return refuse(kernel, why);
-            }
-            if kernel.shared > MOST_SHARED {
-                let why = format!("{} bytes of {MOST_SHARED} shared", kernel.shared);
-                return refuse(kernel, why);
-            }
-            if kernel.buffers + 1 > MOST_PARAMETERS {
-                return refuse(kernel, format!("{} buffers", kernel.buffers));
-            }
+        self.try_texts(kernels).into_iter().collect()
+    }
+
+    /// Builds each kernel by itself, compiling several at once; why there is none where that fails.
+    pub fn try_texts(&mut self, kernels: &[Text]) -> Vec<Result<Pipeline, DeviceError>> {
+        if let Err(error) = self.context().bind() {
+            return kernels.iter().map(|_| Err(error.clone())).collect();
         }
-        self.context().bind()?;
-        let images = self.compiler.images(kernels)?;
-        let mut pipelines = Vec::with_capacity(kernels.len());
-        for (kernel, image) in kernels.iter().zip(images) {
-            let loaded = Module::load(self.context(), &image)
-                .and_then(|module| module.function(&kernel.name))
-                .and_then(|function| Ok((function.most_threads()?, function)));
-            let function = match loaded {
-                Ok((most, function)) if kernel.threads <= most => function,
-                Ok((most, _)) => {
-                    let why = format!("{} threads, and registers for {most}", kernel.threads);
-                    return refuse(kernel, why);
-                }
-                Err(error) => return refuse(kernel, error.to_string()),
+        let refused: Vec<_> = kernels.iter().map(|kernel| self.refuses(kernel)).collect();
+        let sound: Vec<Text> = kernels
+            .iter()
+            .zip(&refused)
+            .filter(|(_, why)| why.is_none())
+            .map(|(kernel, _)| kernel.clone())
+            .collect();
+        let mut images = self.compiler.each(&sound).into_iter();
+        let each = kernels.iter().zip(refused).map(|(kernel, why)| {
+            let image = match why {
+                Some(why) => return Err(DeviceError::Build { kernel: kernel.name.clone(), why }),
+                None => images.next(),
             };
-            self.modules.push(function.module().clone());
-            pipelines.push(Pipeline {
-                function,
-                name: kernel.name.clone(),
-                threads: kernel.threads,
-                buffers: kernel.buffers,
-                words: kernel.words,
-            });
+            let missing = || Err(DeviceError::Run(format!("{}: no image", kernel.name)));
+            self.load(kernel, &image.unwrap_or_else(missing)?)
+        });
+        each.collect()
+    }
+
+    /// Why the device cannot run a kernel, whatever the compiler makes of it.
+    fn refuses(&self, kernel: &Text) -> Option<String> {
+        if kernel.threads > self.most_threads {
+            return Some(format!("{} threads; there are {}", kernel.threads, self.most_threads));
         }
-        Ok(pipelines)
+        if kernel.shared > MOST_SHARED {
+            return Some(format!("{} bytes of {MOST_SHARED} shared", kernel.shared));
+        }
+        (kernel.buffers + 1 > MOST_PARAMETERS).then(|| format!("{} buffers", kernel.buffers))
+    }
+
+    /// Loads an image.
+    fn load(&mut self, kernel: &Text, image: &[u8]) -> Result<Pipeline, DeviceError> {
+        let refuse = |why| Err(DeviceError::Build { kernel: kernel.name.clone(), why });
+        let loaded = Module::load(self.context(), image)
+            .and_then(|module| module.function(&kernel.name))
+            .and_then(|function| Ok((function.most_threads()?, function)));
+        let function = match loaded {
+            Ok((most, function)) if kernel.threads <= most => function,
+            Ok((most, _)) => {
+                return refuse(format!("{} threads, and registers for {most}", kernel.threads));
+            }
+            Err(error) => return refuse(error.to_string()),
+        };
+        self.modules.push(function.module().clone());
+        Ok(Pipeline {
+            function,
+            name: kernel.name.clone(),
+            threads: kernel.threads,
+            buffers: kernel.buffers,
+            words: kernel.words,
+        })
     }
 }

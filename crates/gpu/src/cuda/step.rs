@@ -4,10 +4,12 @@ use std::{marker::PhantomData, sync::Arc};
 
 use super::{
     Cuda, Memory, Pipeline,
-    driver::{MOST_PARAMETERS, Pinned, Stream},
+    driver::{Function, MOST_PARAMETERS, Pinned, Stream},
+};
+use crate::{
+    device::{Bound, DeviceError},
     replay::{Plan, Script},
 };
-use crate::device::{Bound, DeviceError};
 
 /// Bytes that go to the device.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ struct Upload {
 /// A step as it is collected.
 #[derive(Debug, Default)]
 pub(super) struct Step {
-    script: Script,
+    script: Script<Function>,
     uploads: Vec<Upload>,
     /// Bytes to send so far.
     staged: usize,
@@ -157,7 +159,7 @@ impl Cuda {
     /// Puts a script's launches on the stream, and before each what is called for.
     fn launch(
         stream: &Stream,
-        script: &Script,
+        script: &Script<Function>,
         mut before: impl FnMut(usize) -> Result<(), DeviceError>,
     ) -> Result<(), DeviceError> {
         for (i, (launch, addresses, words)) in script.iter().enumerate() {

@@ -8,13 +8,14 @@ use tessera_kernels::{
     attend_tile::{AttendTile, AttendTileArgs},
     cache::Cache,
     sight::Sight,
+    turn::{Turn, TurnArgs},
 };
 use tessera_tile::{Spec, ir::Elem};
 
-use super::{Lower, unsupported};
+use super::{Lower, turned::Turned, unsupported};
 use crate::{
     Tuning,
-    stream::Shape,
+    stream::{Range, Shape},
     tables::{BLOCK, Tables},
 };
 
@@ -39,10 +40,18 @@ impl Lower<'_> {
             (self.tables.positions, self.tables.run_of, self.tables.pages);
         let pages = self.state(op.state);
 
-        let append = Append { cache, threads: 64 };
-        let bindings = vec![self.value(k), self.value(v), positions, run_of, starts, table, pages];
-        let args = move |shape: &Shape| AppendArgs { rows: shape.rows(rows), kv_heads };
-        self.launch(&node.label, rows, append, bindings, args)?;
+        let places = [positions, run_of, starts, table];
+        match self.turned.of.get(&y).copied() {
+            Some(turned) => {
+                self.turn(node, &turned, cache, [heads, kv_heads], &places, pages)?;
+            }
+            None => {
+                let append = Append { cache, threads: 64 };
+                let bindings = [&[self.value(k), self.value(v)], &places[..], &[pages]].concat();
+                let args = move |shape: &Shape| AppendArgs { rows: shape.rows(rows), kv_heads };
+                self.launch(&node.label, rows, append, bindings, args)?;
+            }
+        }
 
         let window = decl.window.map(|window| window as u32);
         let sight = Sight { window: window.is_some(), tree: false };
@@ -112,6 +121,31 @@ impl Lower<'_> {
     }
 }
 
+impl Lower<'_> {
+    /// Turns queries and keys, and keeps keys and values.
+    fn turn(
+        &mut self,
+        node: &Node,
+        turned: &Turned,
+        cache: Cache,
+        [heads, kv_heads]: [u32; 2],
+        places: &[Range],
+        pages: Range,
+    ) -> Result<(), BackendError> {
+        let Turned { queries, keys, angles, norms } = *turned;
+        let (pairs, rows) = (self.width(angles) / 2, self.rows(queries));
+        let kernel = Turn { cache, pairs, norm: norms.is_some(), simdgroups: 4 };
+        let mut bindings = [queries, keys, node.inputs[2], angles].map(|x| self.value(x)).to_vec();
+        bindings.extend(norms.iter().flat_map(|norms| norms.weights.map(|id| self.vector(id))));
+        bindings.extend(places);
+        bindings.extend([self.value(node.inputs[0]), pages]);
+        let (eps, offset) = norms.map_or((0.0, 0.0), |norms| (norms.eps, norms.offset));
+        let args =
+            move |shape: &Shape| TurnArgs { rows: shape.rows(rows), heads, kv_heads, eps, offset };
+        self.launch(&node.label, rows, kernel, bindings, args)
+    }
+}
+
 /// Type of remembered keys and values.
 fn elem(kv: KvType) -> Elem {
     match kv {
@@ -139,6 +173,7 @@ fn tile(tuning: &Tuning, kv: KvType, decl: &KvDecl, op: &Attend) -> Option<Atten
         rows: BLOCK,
         bands: 1,
         dims,
+        depth: 1,
         stage: tuning.stage,
         sight: Sight { window: decl.window.is_some(), tree: false },
         softcap: op.softcap.is_some(),

@@ -7,6 +7,7 @@ mod pointwise_ops;
 mod recurrent;
 mod rows;
 mod sample;
+mod turned;
 
 use tessera_graph::{
     BackendError, Graph, Limits, Node, Op, Rows, StateId, ValueId, WeightId, Weights, plan,
@@ -55,6 +56,7 @@ pub(crate) struct Lower<'a> {
     most: Shape,
     /// Offset in the arena of each value.
     offsets: Vec<Option<usize>>,
+    turned: turned::All,
     stream: Stream,
     plan: weights::Plan,
     tables: Tables,
@@ -101,6 +103,7 @@ pub fn lower(
         bound,
         limits,
         most,
+        turned: turned::find(graph, bound, &placed.offset),
         offsets: placed.offset,
         stream: Stream::default(),
         plan: weights::Plan::default(),
@@ -112,7 +115,9 @@ pub fn lower(
         arena: placed.bytes,
     };
     for node in &graph.nodes {
-        lower.node(node)?;
+        if !node.outputs.iter().any(|y| lower.turned.absorbed.contains(y)) {
+            lower.node(node)?;
+        }
     }
     let logits = graph.logits().ok_or_else(|| unsupported("graph", "it draws no tokens"))?;
     let logits = lower.value(logits);

@@ -1,20 +1,22 @@
 //! A step: one command buffer, one encoder, one commit, one wait.
 
-use std::{fmt, ptr::NonNull};
+use std::{fmt, ptr::NonNull, sync::Arc};
 
 use objc2::{
     rc::{Retained, autoreleasepool},
     runtime::ProtocolObject,
 };
 use objc2_metal::{
-    MTLBarrierScope, MTLCommandBuffer, MTLCommandBufferStatus, MTLCommandEncoder, MTLCommandQueue,
+    MTLBarrierScope, MTLBuffer, MTLCommandBuffer, MTLCommandEncoder, MTLCommandQueue,
     MTLComputeCommandEncoder, MTLDispatchType, MTLSize,
 };
 
 use super::{
-    Buffer, Pipeline,
-    buffer::{self},
-    explain,
+    Buffer, Pipeline, buffer,
+    indirect::{Collected, Indirect},
+    pipeline::MOST_BUFFERS,
+    residency::Residency,
+    wait::{End, Ends, Used},
 };
 use crate::device::{Bound, DeviceError};
 
@@ -27,7 +29,41 @@ impl Drop for Encoder {
     }
 }
 
+impl Encoder {
+    /// Encodes a launch whose parts were checked.
+    fn launch<'a>(
+        &self,
+        pipeline: &Pipeline,
+        buffers: impl Iterator<Item = (&'a ProtocolObject<dyn MTLBuffer>, usize)>,
+        args: &[u32],
+        grid: [u32; 3],
+    ) {
+        self.0.setComputePipelineState(pipeline.state());
+        let mut place = 0;
+        for (buffer, offset) in buffers {
+            // SAFETY: the offset is inside of the buffer, which the command buffer keeps; the index is one of the kernel's
+            unsafe { self.0.setBuffer_offset_atIndex(Some(buffer), offset, place) };
+            place += 1;
+        }
+        if !args.is_empty() {
+            let words = NonNull::from(args).cast();
+            // SAFETY: that many bytes are there, and are copied now; the argument struct follows the buffers
+            unsafe { self.0.setBytes_length_atIndex(words, size_of_val(args), place) };
+        }
+        let [width, height, depth] = grid.map(|n| n as usize);
+        self.0.dispatchThreadgroups_threadsPerThreadgroup(
+            MTLSize { width, height, depth },
+            MTLSize { width: pipeline.threads(), height: 1, depth: 1 },
+        );
+    }
+
+    fn barrier(&self) {
+        self.0.memoryBarrierWithScope(MTLBarrierScope::Buffers);
+    }
+}
+
 /// What is read at the end of a step.
+#[derive(Debug)]
 struct Download {
     buffer: Buffer,
     offset: usize,
@@ -40,6 +76,8 @@ pub struct Commands {
     buffer: Retained<ProtocolObject<dyn MTLCommandBuffer>>,
     downloads: Vec<Download>,
     launched: bool,
+    /// The launches, where they may become indirect commands.
+    collected: Option<Collected>,
 }
 
 impl fmt::Debug for Commands {
@@ -49,7 +87,11 @@ impl fmt::Debug for Commands {
 }
 
 impl Commands {
-    pub(super) fn begin(queue: &ProtocolObject<dyn MTLCommandQueue>) -> Result<Self, DeviceError> {
+    /// Begins a step whose launches are encoded at once, or `collects` them.
+    pub(super) fn begin(
+        queue: &ProtocolObject<dyn MTLCommandQueue>,
+        collects: bool,
+    ) -> Result<Self, DeviceError> {
         let none = |what: &str| DeviceError::Run(format!("Metal gave no {what}"));
         autoreleasepool(|_| {
             let buffer = queue.commandBuffer().ok_or_else(|| none("command buffer"))?;
@@ -57,7 +99,8 @@ impl Commands {
                 .computeCommandEncoderWithDispatchType(MTLDispatchType::Concurrent)
                 .ok_or_else(|| none("compute encoder"))?;
             let encoder = Encoder(encoder);
-            Ok(Self { encoder, buffer, downloads: Vec::new(), launched: false })
+            let collected = collects.then(Collected::default);
+            Ok(Self { encoder, buffer, downloads: Vec::new(), launched: false, collected })
         })
     }
 
@@ -77,34 +120,57 @@ impl Commands {
         grid: [u32; 3],
     ) -> Result<(), DeviceError> {
         pipeline.check(buffers.len(), args.len())?;
-        buffers.iter().try_for_each(|bound| buffer::check(pipeline.name(), bound))?;
+        for (place, bound) in buffers.iter().enumerate() {
+            buffer::check(pipeline.name(), bound, pipeline.writes(place))?;
+        }
         if grid.contains(&0) {
             return Ok(());
         }
-        let encoder = &self.encoder.0;
-        encoder.setComputePipelineState(pipeline.state());
-        for (i, bound) in buffers.iter().enumerate() {
-            // SAFETY: the offset is inside of the buffer, which the command buffer keeps; the index is one of the kernel's
-            unsafe {
-                encoder.setBuffer_offset_atIndex(Some(bound.buffer.inner()), bound.offset, i);
-            };
-        }
-        if !args.is_empty() {
-            let words = NonNull::from(args).cast();
-            // SAFETY: that many bytes are there, and are copied now; the argument struct follows the buffers
-            unsafe { encoder.setBytes_length_atIndex(words, size_of_val(args), buffers.len()) };
-        }
-        let [width, height, depth] = grid.map(|n| n as usize);
-        encoder.dispatchThreadgroups_threadsPerThreadgroup(
-            MTLSize { width, height, depth },
-            MTLSize { width: pipeline.threads(), height: 1, depth: 1 },
-        );
         self.launched = true;
+        let Some(Collected { script, buffers: all }) = &mut self.collected else {
+            let bound = buffers.iter().map(|bound| (bound.buffer.inner(), bound.offset));
+            self.encoder.launch(pipeline, bound, args, grid);
+            return Ok(());
+        };
+        let mut addresses = [[0; 2]; MOST_BUFFERS];
+        for (address, &Bound { buffer, offset, .. }) in addresses.iter_mut().zip(buffers) {
+            *address = [buffer.number(), offset as u64];
+            all.entry(buffer.number()).or_insert_with(|| buffer.clone());
+        }
+        let addresses = addresses[..buffers.len()].as_flattened();
+        script.push(pipeline, grid, pipeline.threads() as u32, addresses, args);
         Ok(())
     }
 
     pub(super) fn barrier(&mut self) {
-        self.encoder.0.memoryBarrierWithScope(MTLBarrierScope::Buffers);
+        match &mut self.collected {
+            Some(collected) => collected.script.barrier(),
+            None => self.encoder.barrier(),
+        }
+    }
+
+    /// What was collected.
+    pub(super) fn collected(&self) -> Option<&Collected> {
+        self.collected.as_ref()
+    }
+
+    /// Encodes what was collected, launch by launch.
+    pub(super) fn encode(&self) {
+        let Some(collected) = &self.collected else { return };
+        for (launch, addresses, words) in collected.script.iter() {
+            if launch.barrier {
+                self.encoder.barrier();
+            }
+            let bound = collected.bindings(addresses);
+            let bound = bound.map(|(buffer, offset)| (buffer.inner(), offset));
+            self.encoder.launch(&launch.function, bound, words, launch.grid);
+        }
+    }
+
+    /// Runs indirect commands, which are those that were collected.
+    pub(super) fn execute(&self, commands: &Indirect, residency: &Residency) {
+        let buffers = self.collected.iter().flat_map(|collected| collected.buffers.values());
+        commands.execute(&self.encoder.0, residency, buffers);
     }
 
     pub(super) fn download(&mut self, from: Bound<'_, Buffer>) -> Result<(), DeviceError> {
@@ -115,42 +181,28 @@ impl Commands {
         Ok(())
     }
 
-    pub(super) fn commit(self) -> Pending {
-        let Self { encoder, buffer, downloads, .. } = self;
+    /// Commits it, with the indirect commands that it runs.
+    pub(super) fn commit(self, ends: &mut Ends, commands: Option<Arc<Indirect>>) -> Pending {
+        let Self { encoder, buffer, downloads, collected, .. } = self;
         drop(encoder);
-        autoreleasepool(|_| buffer.commit());
-        Pending { buffer, downloads, awaited: false }
+        let buffers = match &commands {
+            Some(_) => collected.into_iter().flat_map(|all| all.buffers.into_values()).collect(),
+            None => Vec::new(),
+        };
+        Pending { end: ends.commit(buffer, Used { buffers, commands }), downloads }
     }
 }
 
 /// A command buffer that runs.
+#[derive(Debug)]
 pub struct Pending {
-    buffer: Retained<ProtocolObject<dyn MTLCommandBuffer>>,
+    end: End,
     downloads: Vec<Download>,
-    awaited: bool,
-}
-
-impl fmt::Debug for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending").field("awaited", &self.awaited).finish_non_exhaustive()
-    }
 }
 
 impl Pending {
-    fn settle(&mut self) -> Result<(), DeviceError> {
-        self.awaited = true;
-        autoreleasepool(|_| {
-            self.buffer.waitUntilCompleted();
-            if self.buffer.status() == MTLCommandBufferStatus::Completed {
-                return Ok(());
-            }
-            let why = self.buffer.error().map(|error| explain(&error));
-            Err(DeviceError::Run(why.unwrap_or_else(|| "Metal gave no reason".into())))
-        })
-    }
-
     pub(super) fn wait(mut self, downloaded: &mut Vec<u8>) -> Result<(), DeviceError> {
-        self.settle()?;
+        self.end.wait()?;
         downloaded.clear();
         for Download { buffer, offset, bytes } in &self.downloads {
             let start = downloaded.len();
@@ -158,15 +210,5 @@ impl Pending {
             buffer.read(*offset, &mut downloaded[start..])?;
         }
         Ok(())
-    }
-}
-
-impl Drop for Pending {
-    /// Whoever does not wait waits here: the memory is the CPU's again afterwards.
-    fn drop(&mut self) {
-        if !self.awaited {
-            // nobody is left to be told
-            let _ = self.settle();
-        }
     }
 }

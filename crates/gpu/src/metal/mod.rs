@@ -11,22 +11,32 @@
 //!
 //! Needs a GPU of Apple's own, of the family 7 (M1) or newer, and macOS 13.
 //!
-//! Buffers are bound one by one, which makes them resident too: there are no argument buffers, no indirect commands and
-//! no residency sets. Each buffer is kept alive by the command buffers that use it.
+//! Weights whose planes lie in a mapped file as kernels read them are not copied: pages of the file are buffers
+//! (`buffer.rs`), which keep it mapped.
 //!
-//! Weights could lie in a mapped file itself (`newBufferWithBytesNoCopy`) if it held planes as kernels read them, in order,
-//! and began at a page: today's files hold other layouts, so they are laid out anew, into buffers from
-//! [`Device::allocate`].
+//! All buffers are in a residency set of the queue's where the system has such (`residency.rs`). With
+//! [`MetalOptions::indirect`] a step that comes again is one call of commands that were encoded once (`indirect.rs`), found by
+//! the launches themselves ([`replay`](crate::replay)). A step that does not end is an error (`wait.rs`).
+//!
+//! Buffers are bound one by one, not through argument buffers (tables of addresses in memory): no kernel needs more than the
+//! 31 places there are; what tables would save, messages to encoders, indirect commands save altogether, and their argument
+//! structs lie in one buffer as it is; and kernels' parameters stay pointers that the compiler knows not to overlap, with
+//! sizes that the fake of Metal can check.
 
 mod archive;
 mod buffer;
 mod commands;
+mod indirect;
 mod library;
 mod pipeline;
+mod residency;
+mod wait;
 
 use std::{
     fmt,
+    ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use objc2::{
@@ -34,20 +44,26 @@ use objc2::{
     runtime::ProtocolObject,
 };
 use objc2_foundation::{
-    NSError, NSFileManager, NSProcessInfo, NSSearchPathDirectory, NSSearchPathDomainMask, NSString,
+    NSError, NSFileManager, NSPageSize, NSProcessInfo, NSSearchPathDirectory,
+    NSSearchPathDomainMask, NSString,
 };
-use objc2_metal::{
-    MTLCommandQueue, MTLCreateSystemDefaultDevice, MTLDevice, MTLGPUFamily, MTLResourceOptions,
-};
+use objc2_metal::{MTLCommandQueue, MTLCreateSystemDefaultDevice, MTLDevice, MTLGPUFamily};
 use tessera_tile::Program;
 
-use crate::device::{Bound, Device, DeviceError};
+use crate::{
+    MetalOptions,
+    device::{Bound, Device, DeviceError, DeviceMemory, Map},
+    replay::Replays,
+};
 use archive::Archive;
 pub use buffer::Buffer;
 pub use commands::{Commands, Pending};
+use indirect::{Again, Indirect};
 pub use library::Embedded;
 use library::Libraries;
 pub use pipeline::Pipeline;
+use residency::Residency;
+use wait::Ends;
 
 // a program without windows has no default device unless it is linked to this
 #[cfg_attr(target_vendor = "apple", link(name = "CoreGraphics", kind = "framework"))]
@@ -57,6 +73,10 @@ unsafe extern "C" {}
 pub struct Metal {
     device: Retained<ProtocolObject<dyn MTLDevice>>,
     queue: Retained<ProtocolObject<dyn MTLCommandQueue>>,
+    residency: Arc<Residency>,
+    ends: Ends,
+    again: Again,
+    indirect: bool,
     embedded: Option<Embedded>,
     cache: Option<PathBuf>,
     problems: Vec<String>,
@@ -71,7 +91,11 @@ impl fmt::Debug for Metal {
 
 impl Metal {
     /// Opens the default GPU. Machine code is kept in the folder `cache`, which is made when something is put there.
-    pub fn open(cache: Option<&Path>, embedded: Option<Embedded>) -> Result<Self, DeviceError> {
+    pub fn open(
+        cache: Option<&Path>,
+        embedded: Option<Embedded>,
+        options: &MetalOptions,
+    ) -> Result<Self, DeviceError> {
         autoreleasepool(|_| {
             let absent = |why: &str| DeviceError::Absent { device: "metal", why: why.into() };
             let device =
@@ -81,8 +105,21 @@ impl Metal {
                 return Err(absent(&format!("{name} is older than Apple's GPUs of family 7 (M1)")));
             }
             let queue = device.newCommandQueue().ok_or_else(|| absent("it has no queue left"))?;
-            let cache = cache.map(Path::to_path_buf);
-            Ok(Self { device, queue, embedded, cache, problems: Vec::new(), compiled: 0 })
+            let residency = Residency::new(&device, &queue)?;
+            let ends = Ends::new(&device, options.patience)
+                .ok_or_else(|| absent("it has no shared event left"))?;
+            Ok(Self {
+                device,
+                queue,
+                residency,
+                ends,
+                again: Again::default(),
+                indirect: options.indirect,
+                embedded,
+                cache: cache.map(Path::to_path_buf),
+                problems: Vec::new(),
+                compiled: 0,
+            })
         })
     }
 
@@ -92,10 +129,29 @@ impl Metal {
         &self.problems
     }
 
+    /// What became of the steps so far, with [`MetalOptions::indirect`].
+    pub fn replays(&self) -> Replays {
+        self.again.counts()
+    }
+
+    /// Encodes what was collected, if anything was: as indirect commands if it came before.
+    fn encode(&mut self, commands: &Commands) -> Result<Option<Arc<Indirect>>, DeviceError> {
+        let Some(collected) = commands.collected() else { return Ok(None) };
+        let indirect = self.again.find(&self.device, &self.residency, collected)?;
+        match &indirect {
+            Some(indirect) => commands.execute(indirect, &self.residency),
+            None => commands.encode(),
+        }
+        Ok(indirect)
+    }
+
     fn build_all(&mut self, programs: &[Program]) -> Result<Vec<Pipeline>, DeviceError> {
         let (libraries, problem) = Libraries::new(&self.device, self.embedded, programs)?;
         self.problems = problem.into_iter().collect();
-        let key = [library::text(programs), self.identity()];
+        // machine code for indirect commands is another
+        let target =
+            format!("{}{}", self.identity(), if self.indirect { ", indirect" } else { "" });
+        let key = [library::text(programs), target];
         let mut archive = match &self.cache {
             None => None,
             Some(folder) => Archive::open(&self.device, folder, &key)
@@ -105,7 +161,7 @@ impl Metal {
         let mut pipelines = Vec::with_capacity(programs.len());
         for program in programs {
             let (pipeline, compiled) =
-                Pipeline::new(&self.device, &libraries, program, archive.as_mut())?;
+                Pipeline::new(&self.device, &libraries, program, archive.as_mut(), self.indirect)?;
             self.compiled += u64::from(compiled);
             pipelines.push(pipeline);
         }
@@ -156,15 +212,28 @@ impl Device for Metal {
         })
     }
 
+    fn memory(&self) -> Result<Option<DeviceMemory>, DeviceError> {
+        let total = self.device.recommendedMaxWorkingSetSize();
+        let total = usize::try_from(total).unwrap_or(usize::MAX);
+        let free = total.saturating_sub(self.device.currentAllocatedSize());
+        // buffers are shared with the processor, whatever the GPU
+        Ok(Some(DeviceMemory { free, total, unified: true }))
+    }
+
     fn allocate(&mut self, bytes: usize, what: &'static str) -> Result<Buffer, DeviceError> {
-        // Metal makes no buffers of nothing, and clears those it makes
-        let room = bytes.max(16);
-        // one command buffer runs at a time and has barriers of its own, so Metal need not follow who uses what
-        let options =
-            MTLResourceOptions::StorageModeShared | MTLResourceOptions::HazardTrackingModeUntracked;
-        let made = (room <= self.device.maxBufferLength())
-            .then(|| autoreleasepool(|_| self.device.newBufferWithLength_options(room, options)));
-        made.flatten().map(Buffer::new).ok_or(DeviceError::Memory { bytes, what })
+        let made = Buffer::zeroed(&self.device, &self.residency, bytes);
+        made.ok_or(DeviceError::Memory { bytes, what })
+    }
+
+    const ADOPTS: bool = true;
+
+    fn longest(&self) -> usize {
+        // pages of which only a part is wanted, at both ends
+        self.device.maxBufferLength().saturating_sub(2 * NSPageSize())
+    }
+
+    fn adopt(&mut self, map: &Map, range: Range<usize>) -> Option<(Buffer, usize)> {
+        Buffer::mapped(&self.device, &self.residency, map, range)
     }
 
     fn write(&mut self, to: &mut Buffer, offset: usize, bytes: &[u8]) -> Result<(), DeviceError> {
@@ -197,7 +266,9 @@ impl Device for Metal {
     }
 
     fn begin(&mut self) -> Result<Commands, DeviceError> {
-        Commands::begin(&self.queue)
+        self.ends.check()?;
+        self.residency.settle();
+        Commands::begin(&self.queue, self.indirect)
     }
 
     fn upload(
@@ -236,7 +307,8 @@ impl Device for Metal {
     }
 
     fn commit(&mut self, commands: Commands) -> Result<Pending, DeviceError> {
-        Ok(commands.commit())
+        let indirect = self.encode(&commands)?;
+        Ok(commands.commit(&mut self.ends, indirect))
     }
 
     fn wait(&mut self, pending: Pending, downloaded: &mut Vec<u8>) -> Result<(), DeviceError> {

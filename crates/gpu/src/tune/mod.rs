@@ -17,7 +17,7 @@ use tessera_tile::{Arguments, ir::Type};
 
 use crate::{draws::Mode, stream::Shape, tables::BLOCK};
 
-pub use search::{Outcome, Report};
+pub use search::{Ended, Outcome, Reached, Report, Search};
 pub use table::{Choice, Folder, Table};
 
 /// Numbers of rows for which choices are made: up to each, from the one before on; the last is for all that are larger, too.

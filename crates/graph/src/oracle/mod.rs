@@ -66,6 +66,7 @@ impl Backend for Oracle {
         let groups = graph.groups();
         Ok(Footprint {
             weights: memory::weight_bytes(weights),
+            mapped: 0,
             arena: memory::arena_bytes(graph, limits),
             blocks: groups.iter().map(|group| memory::block_bytes(graph, group, limits)).collect(),
         })
@@ -291,6 +292,7 @@ impl Executable for Interpreter {
     fn memory(&self) -> MemoryReport {
         MemoryReport {
             weights: memory::weight_bytes(&self.weights),
+            mapped: 0,
             arena: memory::arena_bytes(&self.graph, &self.limits),
             state: self.blocks.iter().enumerate().map(|(g, n)| n * self.block_bytes(g)).sum(),
         }

@@ -1,15 +1,15 @@
-//! Shared memory, and how queries, keys and values come to it.
+//! Shared memory, and how queries come to it.
 
 use tessera_tile::prelude::*;
 
-use super::{AttendTile, SCORES, tiles::Chunk};
+use super::{AttendTile, SCORES};
 use crate::{stage::Operand, tables::PAGE};
 
 /// Shared memory.
 pub(super) struct Shelf {
     /// `[rows, padded]`.
     pub query: Operand,
-    /// Some elements of a page's keys or values, `[PAGE, dims]`.
+    /// Some elements of pages' keys or values, `[depth * PAGE, dims]`.
     pub staged: Operand,
     /// `[rows, PAGE]`.
     pub weights: Operand,
@@ -25,7 +25,7 @@ impl Shelf {
     pub fn new(k: &AttendTile) -> Self {
         Self {
             query: Operand::new("query", k.stage, k.rows, k.padded()),
-            staged: Operand::new("staged", k.stage, PAGE, k.dims),
+            staged: Operand::new("staged", k.stage, k.depth * PAGE, k.dims),
             weights: Operand::new("weights", k.stage, k.rows, PAGE),
             scores: shared("scores", k.rows * SCORES),
             factors: shared("factors", k.rows),
@@ -51,35 +51,5 @@ pub(super) fn stage_queries(
         let from = first + min(row, count - 1) * stride + select(inside, element, 0);
         let four = queries.load::<4>(from).map(|x| select(inside, x, 0.0));
         shelf.query.put(row, element, &four);
-    }
-}
-
-/// Stages elements of a page's keys or values, whose first begins at `first`; `slot` tells which to take for each.
-#[device]
-pub(super) fn stage_page(
-    k: &AttendTile,
-    shelf: &Shelf,
-    pages: In<AnyFloat>,
-    first: Val<u32>,
-    chunk: Chunk,
-    slot: impl Fn(Val<u32>) -> Val<u32>,
-) {
-    let width = k.cache.width();
-    let vectors = chunk.len / width;
-    let all = PAGE * vectors;
-    // all loads, then all stores
-    let load = |turn: u32| {
-        let i = min(thread() + turn * threads(), all - 1);
-        let (row, element) = (i / vectors, i % vectors * width);
-        let inside = element + chunk.first < k.cache.head_dim;
-        let from = first + slot(row) * k.cache.head_dim + select(inside, element + chunk.first, 0);
-        let vector = k.cache.load(pages, from).into_iter().map(|x| select(inside, x, 0.0));
-        (row, element, vector.collect::<Vec<_>>())
-    };
-    let staged: Vec<_> = (0..all.div_ceil(threads())).map(load).collect();
-    for (turn, (row, element, vector)) in (0..).zip(&staged) {
-        if thread() + turn * threads() < all {
-            shelf.staged.put(*row, *element, vector);
-        }
     }
 }

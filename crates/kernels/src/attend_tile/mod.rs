@@ -3,7 +3,9 @@
 //! Version 1: a threadgroup takes a block of a run's rows for one head and walks the pages; four simdgroups (or a multiple) make
 //! scores of 16 keys each, then 16 elements of the result each. The result is rescaled only when a row's largest score
 //! has grown so much that its weights might overflow, which is seldom after the first pages.
+//! Version 2: keys and values that need no conversion may be copied ahead of the multiplications.
 
+mod feed;
 mod load;
 mod rows;
 mod tiles;
@@ -15,10 +17,11 @@ use crate::{
     check::{self, ensure},
     sight::{Masks, Sight},
     stage,
-    tables::{NO_PAGE, PAGE, run},
-    tune::{Tunable, variants},
+    tables::{PAGE, run},
+    tune::{Tunable, pairs, several, variants},
 };
-use load::{Shelf, stage_page, stage_queries};
+use feed::{Feed, Progress};
+use load::{Shelf, stage_queries};
 use rows::{Own, Softmax};
 use tiles::{Sums, add_values, make_scores, rescale, write};
 
@@ -46,6 +49,9 @@ pub struct AttendTile {
     pub bands: u32,
     /// Elements of keys and values staged at once, a multiple of 16.
     pub dims: u32,
+    /// Slots of shared memory that they go through, up to 3. With several they are copied, and are of the type `stage`.
+    #[name(several)]
+    pub depth: u32,
     /// Type of operands of tiles: F32, or F16.
     pub stage: Elem,
     /// What a row sees.
@@ -81,7 +87,7 @@ impl AttendTile {
 
     /// Bytes of shared memory.
     fn bytes(&self) -> u32 {
-        let keys = stage::bytes(self.stage, PAGE, self.dims);
+        let keys = stage::bytes(self.stage, self.depth * PAGE, self.dims);
         let weights = stage::bytes(self.stage, self.rows, PAGE);
         let scores = stage::bytes(Elem::F32, self.rows, PAGE);
         let flags = (self.rows + self.bands * COLUMNS) * 4;
@@ -89,13 +95,21 @@ impl AttendTile {
     }
 
     fn geometry(&self) -> Result<(), String> {
-        let &Self { rows, bands, dims, group, .. } = self;
+        let &Self { rows, bands, dims, depth, group, .. } = self;
         ensure!(group > 0, "no query heads");
         let powers = rows.is_power_of_two() && bands.is_power_of_two() && bands <= 8;
         ensure!(powers, "{rows} rows or {bands} bands are no power of two");
         let tiles = rows.is_multiple_of(bands * TILE) && rows <= bands * 64;
         ensure!(tiles, "{rows} rows in {bands} bands");
         ensure!(dims > 0 && dims.is_multiple_of(TILE), "{dims} elements at once");
+        ensure!((1..=feed::MOST).contains(&depth), "{depth} slots, not 1 to {}", feed::MOST);
+        let copied = depth == 1 || self.cache.elem == self.stage;
+        ensure!(
+            copied,
+            "{:?} is not copied to {:?}: stage through one slot",
+            self.cache.elem,
+            self.stage
+        );
         check::fits(self.threads(), self.bytes())
     }
 }
@@ -124,9 +138,10 @@ impl Tunable for AttendTile {
     /// Rows stay: the host makes blocks of so many.
     fn candidates(&self) -> Vec<Self> {
         let own = *self;
-        let sizes = [16, 32, 64, 128].into_iter().filter(|&dims| dims <= own.padded());
-        let of = |dims| Self { dims, ..own };
-        variants(own, sizes.map(of).filter(|k| k.geometry().is_ok()))
+        let all = pairs(&[16, 32, 64, 128], &[1, 2, 3]);
+        let of = |(dims, depth)| Self { dims, depth, ..own };
+        let fits = |k: &Self| k.dims <= k.padded() && k.geometry().is_ok();
+        variants(own, all.map(of).filter(fits))
     }
 
     fn same_bits(&self) -> bool {
@@ -167,25 +182,26 @@ fn attend_tile(
 
     let sums = Sums::new(k);
     let softmax = Softmax::new(&own);
+    let (first, heads, seen_by_all) = (starts.at(run), (a.kv_heads, head / k.group), (begin, last));
+    let progress = Progress::new();
+    let feed = Feed { k, shelf: &shelf, pages, table, first, heads, seen: seen_by_all, progress };
     for number in begin / PAGE..last / PAGE + 1 {
-        let page = table.at(starts.at(run) + number);
-        if page != NO_PAGE {
-            let key = k.cache.key(page, head / k.group, a.kv_heads, val(0));
-            let value = key + k.cache.to_value(a.kv_heads);
-            // beyond what the block sees lies nothing: its neighbour, of no weight
-            let slot = |slot: Val<u32>| min(max(number * PAGE + slot, begin), last) % PAGE;
-            make_scores(k, &shelf, |chunk| stage_page(k, &shelf, pages, key, chunk, slot));
+        let page = feed.page(number);
+        if feed.is_there(page) {
+            feed.begin(page);
+            make_scores(k, &shelf, |chunk| feed.ready(page, chunk));
             let cap = k.softcap.then_some(a.softcap);
             let scores = own.scores(&shelf, &seen, number * PAGE, a.scale, cap);
             let grown = softmax.take(&shelf, &scores);
             if grown & (number > begin / PAGE) {
                 rescale(k, &shelf, &sums);
             }
-            add_values(k, &shelf, &sums, |chunk| {
-                stage_page(k, &shelf, pages, value, chunk, slot);
-            });
+            let values = k.chunks().len() as u32;
+            add_values(k, &shelf, &sums, |chunk| feed.ready(page, values + chunk));
+            feed.end(page);
         }
     }
+    feed.finish();
     softmax.finish(&shelf, sinks.map(|sinks| sinks.at(head)));
     write(k, &shelf, &sums, y, at, stride, count);
 }

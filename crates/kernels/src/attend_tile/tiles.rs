@@ -40,16 +40,15 @@ fn tile_row(k: &AttendTile, t: u32) -> Val<u32> {
     (simdgroup() / COLUMNS * k.tiles() + t) * TILE
 }
 
-/// Products of the block's queries with a page's keys, which `stage` stages; all threads come together before and after.
+/// Products of the block's queries with a page's keys: `ready` tells the row where a chunk of them begins. All threads come
+/// together after.
 #[device]
-pub(super) fn make_scores(k: &AttendTile, shelf: &Shelf, stage: impl Fn(Chunk)) {
+pub(super) fn make_scores(k: &AttendTile, shelf: &Shelf, ready: impl Fn(u32) -> Val<u32>) {
     let sums: Vec<_> = (0..k.tiles()).map(|_| Tile::sum(0.0)).collect();
-    for chunk in k.chunks() {
-        barrier();
-        stage(chunk);
-        barrier();
+    for (i, chunk) in (0..).zip(k.chunks()) {
+        let first = ready(i);
         for inner in (0..chunk.len).step_by(16) {
-            let keys = shelf.staged.right_transposed(column() * TILE, inner);
+            let keys = shelf.staged.right_transposed(first + column() * TILE, inner);
             for (t, sum) in (0..).zip(&sums) {
                 sum.multiply_add(shelf.query.left(tile_row(k, t), chunk.first + inner), keys);
             }
@@ -87,19 +86,20 @@ impl Sums {
     }
 }
 
-/// Adds products of weights with a page's values, which `stage` stages.
+/// Adds products of weights with a page's values: `ready` tells the row where a chunk of them begins.
 #[device]
-pub(super) fn add_values(k: &AttendTile, shelf: &Shelf, sums: &Sums, stage: impl Fn(Chunk)) {
-    for chunk in k.chunks() {
-        if chunk.first > 0 {
-            barrier();
-        }
-        stage(chunk);
-        barrier();
+pub(super) fn add_values(
+    k: &AttendTile,
+    shelf: &Shelf,
+    sums: &Sums,
+    ready: impl Fn(u32) -> Val<u32>,
+) {
+    for (i, chunk) in (0..).zip(k.chunks()) {
+        let first = ready(i);
         for column in sums.columns.iter().filter(|column| column.chunk.first == chunk.first) {
             if column.place < chunk.len / TILE {
                 for inner in (0..PAGE).step_by(16) {
-                    let values = shelf.staged.right(inner, column.place * TILE);
+                    let values = shelf.staged.right(first + inner, column.place * TILE);
                     for (t, sum) in (0..).zip(&column.tiles) {
                         sum.multiply_add(shelf.weights.left(tile_row(k, t), inner), values);
                     }

@@ -4,11 +4,13 @@
 //! whatever the width. This is mlx's layout as it lies in files; GGUF's blocks are taken apart when they are loaded.
 //! Scales and biases are planes of one element a group.
 
+mod copied;
 mod product;
 mod read;
 
+pub use copied::Copied;
 pub use product::Step;
-pub use read::{Packed, Planes};
+pub use read::{Group, Packed, Planes};
 use tessera_quant::{Codes, Float, Form, Scales};
 use tessera_tile::prelude::*;
 

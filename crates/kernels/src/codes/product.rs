@@ -3,14 +3,14 @@
 use tessera_quant::Codes;
 use tessera_tile::prelude::*;
 
-use super::{Matrix, Packed, Planes, STEP};
+use super::{Group, Matrix, Packed, Planes, STEP};
 
 /// [`STEP`] columns of a row: values of the codes, and what becomes of them.
 pub struct Step {
     /// Value of each code, without its zero.
     pub values: Vec<Val<f32>>,
     /// `(scale, bias)` of each group of the step, in equal parts; empty for plain floats.
-    pub groups: Vec<(Val<f32>, Option<Val<f32>>)>,
+    pub groups: Vec<Group>,
 }
 
 impl Matrix {
@@ -27,7 +27,12 @@ impl Matrix {
 impl Planes {
     /// Reads columns `32 * block ..` of row `row`. `steps` is a row's number of blocks.
     pub fn step(&self, row: Val<u32>, block: Val<u32>, steps: Val<u32>) -> Step {
-        let Packed { codes, groups } = self.read(row, block, steps);
+        self.unpack(self.read(row, block, steps))
+    }
+
+    /// Values of what was read.
+    pub(super) fn unpack(&self, packed: Packed) -> Step {
+        let Packed { codes, groups } = packed;
         let values = match codes {
             Ok(words) => (0..STEP).map(|i| self.value(&words, i)).collect(),
             Err(values) => values,
@@ -74,12 +79,7 @@ impl Step {
 }
 
 /// The product of a step with as many elements. `total` is the sum of these, where it is at hand.
-fn dot(
-    values: &[Val<f32>],
-    groups: &[(Val<f32>, Option<Val<f32>>)],
-    x: &[Val<f32>],
-    total: Option<Val<f32>>,
-) -> Val<f32> {
+fn dot(values: &[Val<f32>], groups: &[Group], x: &[Val<f32>], total: Option<Val<f32>>) -> Val<f32> {
     let sum = |from: usize, to: usize| {
         let mut pairs = values[from..to].iter().zip(&x[from..to]);
         let (&w, &x) = pairs.next().expect("a step is not empty");

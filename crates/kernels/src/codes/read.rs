@@ -1,15 +1,15 @@
 //! Reading planes: columns of a row as they lie in memory.
 
 use tessera_quant::{Codes, Float};
-use tessera_tile::prelude::*;
+use tessera_tile::{memory::Element, prelude::*};
 
 use super::{Matrix, Plane, STEP};
 
 /// The planes of a matrix, a kernel's parameter marked `#[of(matrix)]`.
 pub struct Planes {
     pub(super) matrix: Matrix,
-    codes: Option<In<U32>>,
-    floats: Option<In<AnyFloat>>,
+    pub(super) codes: Option<In<U32>>,
+    pub(super) floats: Option<In<AnyFloat>>,
     scales: Option<In<AnyFloat>>,
     biases: Option<In<AnyFloat>>,
     subs: Option<In<I8>>,
@@ -49,19 +49,44 @@ pub struct Packed {
     /// Words of codes, or plain floats.
     pub(super) codes: Result<Vec<Val<u32>>, Vec<Val<f32>>>,
     /// `(scale, bias)` of each group of the step; empty for plain floats.
-    pub(super) groups: Vec<(Val<f32>, Option<Val<f32>>)>,
+    pub(super) groups: Vec<Group>,
 }
+
+/// Scale of a group, and its bias if it has one.
+pub type Group = (Val<f32>, Option<Val<f32>>);
+
+/// Memory that steps are read from.
+pub(super) trait From<E: Element>: Copy {
+    fn load<const N: usize>(self, index: Val<u32>) -> [Val<E::Value>; N];
+}
+
+macro_rules! from {
+    ($($memory:ident),*) => { $(
+        impl<E: Element> From<E> for $memory<E> {
+            fn load<const N: usize>(self, index: Val<u32>) -> [Val<E::Value>; N] {
+                $memory::load(self, index)
+            }
+        }
+    )* };
+}
+from!(In, Shared);
 
 impl Planes {
     /// Reads columns `32 * block ..` of row `row`, as they are. `steps` is a row's number of blocks.
     pub fn read(&self, row: Val<u32>, block: Val<u32>, steps: Val<u32>) -> Packed {
         let at = row * steps + block;
-        if let Some(floats) = self.floats {
-            return Packed { codes: Err(self.floats(floats, at)), groups: Vec::new() };
-        }
-        let words = self.words(at);
-        let size = self.matrix.form.group as u32;
-        let groups = match size {
+        let codes = match (self.codes, self.floats) {
+            (Some(codes), _) => Ok(self.words(codes, at)),
+            (_, floats) => Err(self.floats(floats.expect("a matrix has elements"), at)),
+        };
+        Packed { codes, groups: self.groups(row, block, steps) }
+    }
+
+    /// Of the same columns, what is said of their groups, in equal parts; nothing of plain floats.
+    pub fn groups(&self, row: Val<u32>, block: Val<u32>, steps: Val<u32>) -> Vec<Group> {
+        let (at, size) = (row * steps + block, self.matrix.form.group as u32);
+        match size {
+            _ if self.floats.is_some() => Vec::new(),
             16 => (0..2).map(|g| self.group(at * 2 + g, at / 8)).collect(),
             _ => {
                 let groups = steps / (size / STEP);
@@ -69,11 +94,11 @@ impl Planes {
                 let supers = steps / 8;
                 vec![self.group(row * groups + group, row * supers + block / 8)]
             }
-        };
-        Packed { codes: Ok(words), groups }
+        }
     }
 
-    fn floats(&self, floats: In<AnyFloat>, at: Val<u32>) -> Vec<Val<f32>> {
+    /// Step `at` of plain floats.
+    pub(super) fn floats(&self, floats: impl From<AnyFloat>, at: Val<u32>) -> Vec<Val<f32>> {
         let first = at * STEP;
         match self.matrix.form.codes {
             Codes::Float(Float::F32) => {
@@ -83,14 +108,14 @@ impl Planes {
         }
     }
 
-    fn words(&self, at: Val<u32>) -> Vec<Val<u32>> {
-        let codes = self.codes.expect("a matrix without floats has codes");
+    /// Step `at` of codes.
+    pub(super) fn words(&self, codes: impl From<U32>, at: Val<u32>) -> Vec<Val<u32>> {
         let bits = self.matrix.bits();
         let first = at * bits;
         match bits {
             4 | 8 => (0..bits / 4).flat_map(|i| codes.load::<4>(first + i * 4)).collect(),
             2 | 6 => (0..bits / 2).flat_map(|i| codes.load::<2>(first + i * 2)).collect(),
-            _ => (0..bits).map(|i| codes.at(first + i)).collect(),
+            _ => (0..bits).flat_map(|i| codes.load::<1>(first + i)).collect(),
         }
     }
 
@@ -119,8 +144,14 @@ impl Planes {
         }
     }
 
+    /// Whether groups have biases, of the matrix or for the zero of its codes.
+    pub fn has_biases(&self) -> bool {
+        let zero = matches!(self.matrix.form.codes, Codes::Int { zero, .. } if zero > 0);
+        zero || self.biases.is_some() || self.mins.is_some()
+    }
+
     /// Scale and bias of a group; `block` is the super-block it is in.
-    fn group(&self, group: Val<u32>, block: Val<u32>) -> (Val<f32>, Option<Val<f32>>) {
+    fn group(&self, group: Val<u32>, block: Val<u32>) -> Group {
         let (scale, bias) = match (self.scales, self.subs, self.d) {
             (Some(scales), ..) => (scales.at(group), self.biases.map(|b| b.at(group))),
             (_, Some(subs), Some(d)) => {

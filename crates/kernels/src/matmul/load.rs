@@ -5,7 +5,7 @@ use tessera_tile::{flow::Compare, prelude::*};
 use super::{Matmul, MatmulArgsVals, Vectors};
 use crate::{
     codes::{Planes, STEP},
-    stage::{Operand, PART},
+    stage::{Operand, PART, share},
 };
 
 /// Where a threadgroup's operands come from.
@@ -22,10 +22,10 @@ pub(crate) struct Source<'a> {
 }
 
 /// Elements of a row of an operand: the row, the first one's column, and themselves.
-type Piece = (Val<u32>, Val<u32>, Vec<Val<f32>>);
+pub(super) type Piece = (Val<u32>, Val<u32>, Vec<Val<f32>>);
 
 /// Where a piece of a vector is: row and column of the operand, and where the vector begins.
-type Place = (Val<u32>, Val<u32>, Val<u32>);
+pub(super) type Place = (Val<u32>, Val<u32>, Val<u32>);
 
 /// A thread's pieces of vectors and of weights.
 pub(crate) struct Loaded {
@@ -57,7 +57,7 @@ impl Source<'_> {
     }
 
     /// Of the vectors, [`PART`] at a time; zeros beyond the last column.
-    fn vectors(&self, places: &[Place], block: Val<u32>) -> Vec<Piece> {
+    pub fn vectors(&self, places: &[Place], block: Val<u32>) -> Vec<Piece> {
         let (k, x, a) = (self.k, self.x, self.a);
         let load = |&(row, column, of): &Place| {
             let from = block * STEP + column;
@@ -79,20 +79,25 @@ impl Source<'_> {
 
     /// Of the weights, [`STEP`] at a time. Beyond the last column they do not matter.
     fn weights(&self, block: Val<u32>) -> Vec<Piece> {
-        let (k, first) = (self.k, self.first);
-        let steps = self.steps();
-        let results = self.a.rows / k.end.halves();
+        let k = self.k;
         let load = |turn: u32| {
             let i = thread() + turn * threads();
             let (row, step) = (min(i / k.steps, k.all_rows() - 1), i % k.steps);
-            let from = match k.end.halves() {
-                1 => min(first + row, results - 1),
-                _ => min(first + row % k.rows, results - 1) + row / k.rows * results,
-            };
-            let block = min(block + step, steps - 1);
-            (row, step * STEP, self.w.step(self.base + from, block, steps).values())
+            let (from, block, steps) = self.weight_at(row, block + step);
+            (row, step * STEP, self.w.step(from, block, steps).values())
         };
         (0..(k.all_rows() * k.steps).div_ceil(threads())).map(load).collect()
+    }
+
+    /// Where in the matrix a row of the operand and a block lie, or the last there are; and a row's number of blocks.
+    pub fn weight_at(&self, row: Val<u32>, block: Val<u32>) -> (Val<u32>, Val<u32>, Val<u32>) {
+        let (k, first, steps) = (self.k, self.first, self.steps());
+        let results = self.a.rows / k.end.halves();
+        let from = match k.end.halves() {
+            1 => min(first + row, results - 1),
+            _ => min(first + row % k.rows, results - 1) + row / k.rows * results,
+        };
+        (self.base + from, min(block, steps - 1), steps)
     }
 }
 
@@ -121,11 +126,9 @@ impl Operands {
 }
 
 /// Puts `count` pieces, by all threads, in their place.
-#[device]
-fn stage(operand: &Operand, count: u32, loaded: &[Piece]) {
-    for (turn, (row, column, values)) in (0..).zip(loaded) {
-        if thread() + turn * threads() < count {
-            operand.put(*row, *column, values);
-        }
-    }
+pub(super) fn stage(operand: &Operand, count: u32, loaded: &[Piece]) {
+    share(count, |turn, _| {
+        let (row, column, values) = &loaded[turn as usize];
+        operand.put(*row, *column, values);
+    });
 }

@@ -3,7 +3,9 @@
 //! Version 1: a threadgroup makes a block of vectors times a block of rows, by matrix tiles. Weights are taken apart into shared
 //! memory, once for the whole block; what comes next is loaded while others still multiply.
 //! Version 2: it ends as products of decoding do.
+//! Version 3: weights may be copied ahead.
 
+mod ahead;
 mod load;
 mod multiply;
 mod vectors;
@@ -16,8 +18,9 @@ use crate::{
     codes::{Matrix, Planes, STEP},
     end::{End, parts},
     stage::{self, Scratch},
-    tune::{Tunable, pairs, variants},
+    tune::{Tunable, pairs, several, variants},
 };
+use ahead::Ahead;
 use load::Operands;
 pub(crate) use load::Source;
 use multiply::Sums;
@@ -44,6 +47,9 @@ pub struct Matmul {
     pub across: u32,
     /// Blocks of 32 columns at once.
     pub steps: u32,
+    /// Slots of shared memory that weights are copied through before they are taken apart, up to 3; with 1 they are not copied.
+    #[name(several)]
+    pub depth: u32,
     /// Type of operands of tiles: F32 or F16.
     pub stage: Elem,
     /// Whether `cols` is not a multiple of 32.
@@ -88,8 +94,8 @@ impl Matmul {
             (_, 16) => (32, 1, 2, 2),
             _ => (32, 1, 2, 1),
         };
-        let (ragged, bias, end) = (false, false, End::Parts(1));
-        Self { matrix, vectors, rows, down, across, steps, stage, ragged, bias, end }
+        let (depth, ragged, bias, end) = (1, false, false, End::Parts(1));
+        Self { matrix, vectors, rows, down, across, steps, depth, stage, ragged, bias, end }
     }
 
     /// Columns at once.
@@ -105,11 +111,13 @@ impl Matmul {
     /// Bytes of shared memory.
     fn bytes(&self) -> u32 {
         let operands = stage::bytes(self.stage, self.vectors + self.all_rows(), self.columns());
-        operands + Scratch::len(self.down * self.across) * 4
+        let copied = self.all_rows() * self.steps * self.matrix.step_bytes();
+        let copied = if self.depth > 1 { self.depth * copied } else { 0 };
+        operands + copied + Scratch::len(self.down * self.across) * 4
     }
 
     pub(crate) fn geometry(&self) -> Result<(), String> {
-        let &Self { vectors, rows, down, across, steps, .. } = self;
+        let &Self { vectors, rows, down, across, steps, depth, .. } = self;
         let divides = |simdgroups: u32, all: u32| {
             simdgroups > 0 && all > 0 && all.is_multiple_of(simdgroups * TILE)
         };
@@ -117,6 +125,7 @@ impl Matmul {
             divides(down, vectors) && divides(across, rows) && steps > 0,
             "{down} x {across} simdgroups for {vectors} vectors and {rows} rows, {steps} steps"
         );
+        ensure!((1..=ahead::MOST).contains(&depth), "{depth} slots, not 1 to {}", ahead::MOST);
         stage::check(self.stage)?;
         check::fits(self.threads(), self.bytes())
     }
@@ -152,7 +161,16 @@ impl Tunable for Matmul {
         let of = move |(vectors, rows)| {
             let divided = pairs(&[1, 2], &[1, 2, 4]);
             divided.flat_map(move |(down, across)| {
-                [1, 2].map(|steps| Self { vectors, rows, down, across, steps, ..own })
+                let staged = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)];
+                staged.map(|(steps, depth)| Self {
+                    vectors,
+                    rows,
+                    down,
+                    across,
+                    steps,
+                    depth,
+                    ..own
+                })
             })
         };
         let fits = |k: &Self| {
@@ -194,12 +212,21 @@ pub(crate) fn multiply(source: &Source<'_>, to: &Results) {
     let scratch = Scratch::of(shared("scratch", Scratch::len(simdgroups())));
     let sums = Sums::new(k);
     let (places, steps) = (source.places(), source.steps());
-    for block in (val(0u32)..steps).step_by(k.steps) {
-        let loaded = source.load(&places, block);
-        barrier();
-        operands.stage(&loaded);
-        barrier();
-        sums.multiply_add(k, &operands);
+    if k.depth == 1 {
+        for block in (val(0u32)..steps).step_by(k.steps) {
+            let loaded = source.load(&places, block);
+            barrier();
+            operands.stage(&loaded);
+            barrier();
+            sums.multiply_add(k, &operands);
+        }
+    } else {
+        let ahead = Ahead::new(source, places);
+        for block in (val(0u32)..steps).step_by(k.steps) {
+            ahead.stage(&operands, block);
+            sums.multiply_add(k, &operands);
+        }
+        ahead.finish();
     }
     write(source, &sums, to, scratch);
 }

@@ -123,6 +123,16 @@ impl Paged {
         values.iter().flat_map(bytes).collect()
     }
 
+    /// What pages hold.
+    pub fn floats(&self, bytes: &[u8]) -> Vec<f32> {
+        let halves = || bytes.as_chunks::<2>().0.iter();
+        match self.cache.elem {
+            Elem::F16 => halves().map(|&x| f16::from_le_bytes(x).to_f32()).collect(),
+            Elem::BF16 => halves().map(|&x| bf16::from_le_bytes(x).to_f32()).collect(),
+            _ => bytes.as_chunks::<4>().0.iter().map(|&x| f32::from_le_bytes(x)).collect(),
+        }
+    }
+
     /// The buffer of pages: all that the runs' rows see is there, all else is undefined.
     pub fn history(&self) -> Memory {
         let size = self.cache.elem.bytes();

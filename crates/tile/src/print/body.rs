@@ -133,6 +133,17 @@ impl Body<'_> {
             Kind::Assign(to, from) => self.assign(stmt, *to, *from),
             Kind::Load { to, memory, index } => self.load(stmt, to, *memory, *index),
             Kind::Store { from, memory, index } => self.store(stmt, from, *memory, *index),
+            Kind::Stage { .. } => self.stage(stmt),
+            Kind::Commit => {
+                if let Some(text) = self.dialect.commit() {
+                    self.begin(stmt, text);
+                }
+            }
+            Kind::Wait(left) => {
+                if let Some(text) = self.dialect.wait(*left) {
+                    self.begin(stmt, text);
+                }
+            }
             Kind::Atomic { op, old, memory, index, value } => {
                 let address = self.address(*memory, *index);
                 let text = self.dialect.atomic(*op, *memory, &address, self.text(*value));

@@ -182,6 +182,14 @@ impl Dialect for Cuda {
         }
     }
 
+    fn commit(&self) -> Option<String> {
+        Some("stage_commit();".into())
+    }
+
+    fn wait(&self, left: u32) -> Option<String> {
+        Some(format!("stage_wait<{left}>();"))
+    }
+
     fn barrier(&self, scope: Scope) -> &'static str {
         match scope {
             // orders accesses to global memory within the block too

@@ -57,6 +57,12 @@ pub trait Dialect {
     /// The same bits of another type.
     fn bits(&self, from: Type, to: Type, x: &Text) -> Text;
 
+    /// The end of a group of staged copies, where a language has such groups.
+    fn commit(&self) -> Option<String>;
+
+    /// What waits for all groups but so many.
+    fn wait(&self, left: u32) -> Option<String>;
+
     /// A barrier.
     fn barrier(&self, scope: Scope) -> &'static str;
 

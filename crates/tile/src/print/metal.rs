@@ -173,6 +173,15 @@ impl Dialect for Metal {
         }
     }
 
+    /// Copies are done where they are begun.
+    fn commit(&self) -> Option<String> {
+        None
+    }
+
+    fn wait(&self, _: u32) -> Option<String> {
+        None
+    }
+
     fn barrier(&self, scope: Scope) -> &'static str {
         match scope {
             Scope::Shared => "threadgroup_barrier(mem_flags::mem_threadgroup);",

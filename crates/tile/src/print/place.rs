@@ -186,7 +186,8 @@ fn writes(program: &Program, of: Memory, kind: &Kind) -> bool {
                 _ => of == *memory,
             }
         }
-        Kind::Barrier(_) => true,
+        Kind::Stage { to, .. } => of == *to,
+        Kind::Barrier(_) | Kind::Wait(_) => true,
         _ => false,
     }
 }

@@ -242,6 +242,45 @@ TESSERA_INLINE int sum_of_lanes_before(int x, uint lane) {
     return int(sum_of_lanes_before(uint(x), lane));
 }
 
+#ifndef TESSERA_INSTRUCTIONS
+TESSERA_INLINE uint shared_address(const void* pointer) {
+    return uint(__cvta_generic_to_shared(pointer));
+}
+
+// Staged copies, zeros where it is not inside. What has none that are on their way does them at once.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#define TESSERA_STAGE(stage_some, type, cache, bytes)                                                                \
+    TESSERA_INLINE void stage_some(void* to, const void* from, bool inside = true) {                                 \
+        asm volatile("cp.async." cache ".shared.global [%0], [%1], " #bytes ", %2;"                                  \
+                     :                                                                                               \
+                     : "r"(shared_address(to)), "l"(__cvta_generic_to_global(from)), "r"(inside ? bytes : 0)         \
+                     : "memory");                                                                                    \
+    }
+
+TESSERA_INLINE void stage_commit() {
+    asm volatile("cp.async.commit_group;" : : : "memory");
+}
+
+template <int groups>
+TESSERA_INLINE void stage_wait() {
+    asm volatile("cp.async.wait_group %0;" : : "n"(groups) : "memory");
+}
+#else
+#define TESSERA_STAGE(stage_some, type, cache, bytes)                                                                \
+    TESSERA_INLINE void stage_some(void* to, const void* from, bool inside = true) {                                 \
+        *(type*)to = inside ? *(const type*)from : type();                                                           \
+    }
+
+TESSERA_INLINE void stage_commit() {}
+
+template <int groups>
+TESSERA_INLINE void stage_wait() {}
+#endif
+TESSERA_STAGE(stage_4, uint, "ca", 4)
+TESSERA_STAGE(stage_8, uint2, "ca", 8)
+TESSERA_STAGE(stage_16, uint4, "cg", 16)
+#endif
+
 // Matrices of 16 x 16, spread over the lanes, in shared memory otherwise. Of half precision they are what the device has; of
 // single precision their elements are rounded to 11 significant bits (tf32), and they are two matrices of 16 x 8 and 8 x 16.
 #ifndef TESSERA_INSTRUCTIONS
@@ -251,10 +290,6 @@ TESSERA_INLINE int sum_of_lanes_before(int x, uint lane) {
 #define TESSERA_READ_8(x) TESSERA_READ_4(x), TESSERA_READ_4((x) + 4)
 #define TESSERA_SUM_4(x) "+f"((x)[0]), "+f"((x)[1]), "+f"((x)[2]), "+f"((x)[3])
 #define TESSERA_SUM_8(x) TESSERA_SUM_4(x), TESSERA_SUM_4((x) + 4)
-
-TESSERA_INLINE uint shared_address(const void* pointer) {
-    return uint(__cvta_generic_to_shared(pointer));
-}
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 700
 struct tile_f16_left {

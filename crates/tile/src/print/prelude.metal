@@ -84,6 +84,32 @@ inline uint ballot_of_lanes(bool x) {
     return uint(simd_vote::vote_t(simd_ballot(x)));
 }
 
+// Staged copies. Metal lets nobody outside have copies on their way, so these are done at once.
+inline void stage_4(threadgroup void* to, device const void* from) {
+    *(threadgroup uint*)to = *(device const uint*)from;
+}
+
+inline void stage_8(threadgroup void* to, device const void* from) {
+    *(threadgroup uint2*)to = *(device const uint2*)from;
+}
+
+inline void stage_16(threadgroup void* to, device const void* from) {
+    *(threadgroup uint4*)to = *(device const uint4*)from;
+}
+
+// Zeros where it is not inside.
+inline void stage_4(threadgroup void* to, device const void* from, bool inside) {
+    *(threadgroup uint*)to = inside ? *(device const uint*)from : 0u;
+}
+
+inline void stage_8(threadgroup void* to, device const void* from, bool inside) {
+    *(threadgroup uint2*)to = inside ? *(device const uint2*)from : uint2(0u);
+}
+
+inline void stage_16(threadgroup void* to, device const void* from, bool inside) {
+    *(threadgroup uint4*)to = inside ? *(device const uint4*)from : uint4(0u);
+}
+
 // Matrices of 16 x 16, as two by two of Metal's.
 struct tile_f32 {
     simdgroup_float8x8 part00, part01, part10, part11;

@@ -53,6 +53,14 @@ lines! {
     AtomicOfFloat: "atomic_add(stage, i, 1);", not "atomic_add(z, i, 1);";
     AtomicOfInput: "atomic_add(n, i, 1);", not "atomic_add(z, i, 1);";
     AtomicValue: "atomic_add(z, i, v);", not "atomic_add(z, i, u);";
+    StagedFromWritten: "shared::<U32>(\"w\", 64).stage::<1>(i, z, i); commit_staged(); wait_staged(0);",
+        not "shared::<U32>(\"w\", 64).stage::<1>(i, n, i); commit_staged(); wait_staged(0);";
+    StagedToOthers: "stage.stage::<1>(i, n, i); commit_staged(); wait_staged(0);",
+        not "stage.stage::<1>(i, x, i); commit_staged(); wait_staged(0);";
+    StagedToBuffer: "z.stage::<1>(i, n, i); commit_staged(); wait_staged(0);", not "z.set(i, n.at(i));";
+    StagedOnNumber: "stage.stage_if::<1>(u, i, x, i); commit_staged(); wait_staged(0);",
+        not "stage.stage_if::<1>(u == 1, i, x, i); commit_staged(); wait_staged(0);";
+    WaitForValue: "wait_staged(u);", not "commit_staged(); wait_staged(0);";
     TileOfBuffer: "Tile::left(x, 0, 16);", not "Tile::left(stage, 0, 16);";
     TileOfWords: "Tile::left(shared::<U32>(\"w\", 256), 0, 16);", not "Tile::left(shared::<F16>(\"w\", 256), 0, 16);";
     TileToHalf: "Tile::sum(0.0).store(shared::<F16>(\"h\", 256), 0, 16);",

@@ -61,6 +61,22 @@ pub enum What {
         /// Its threadgroup, numbered along x, y, z.
         group: u32,
     },
+    /// An access to what is being copied, or a write to what it is copied from.
+    #[error("{memory}[{index}] is touched while a copy that thread {by} staged is on its way")]
+    Flight {
+        /// Which memory.
+        memory: &'static str,
+        /// Which element.
+        index: u32,
+        /// Who began the copy.
+        by: u32,
+    },
+    /// Copies that nobody waited for.
+    #[error("{count} copies are on their way when the kernel ends")]
+    Left {
+        /// How many, of all threads.
+        count: usize,
+    },
     /// Division by zero, or a shift by 32 or more.
     #[error("{0}")]
     Arithmetic(&'static str),

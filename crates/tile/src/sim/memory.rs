@@ -1,25 +1,75 @@
 //! The simulated device's memory.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
+    },
+};
 
 use half::{bf16, f16};
 
 use crate::ir::Elem;
 
+/// What memory is made of.
+enum Words {
+    Own(Vec<AtomicU32>),
+    /// A range of bytes that another holds, which nothing changes.
+    Lent(Arc<dyn AsRef<[u8]> + Send + Sync>, Range<usize>),
+}
+
+impl Words {
+    fn lent(&self) -> Option<&[u8]> {
+        match self {
+            Self::Own(_) => None,
+            Self::Lent(bytes, range) => Some(&(**bytes).as_ref()[range.clone()]),
+        }
+    }
+
+    /// The words themselves.
+    ///
+    /// # Panics
+    /// Where they are lent: a launch that would write to them is refused beforehand.
+    fn own(&self) -> &[AtomicU32] {
+        match self {
+            Self::Own(words) => words,
+            Self::Lent(..) => panic!("a write to lent memory"),
+        }
+    }
+}
+
 /// A piece of the device's memory.
-#[derive(Debug)]
 pub struct Memory {
-    words: Vec<AtomicU32>,
+    words: Words,
     bytes: usize,
     /// For each byte, whether it was ever written; `None` if all were.
     defined: Option<Vec<AtomicU8>>,
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
 }
 
 impl Memory {
     /// `bytes` zeros.
     pub fn zeroed(bytes: usize) -> Self {
         let words = (0..bytes.div_ceil(4)).map(|_| AtomicU32::new(0)).collect();
-        Self { words, bytes, defined: None }
+        Self { words: Words::Own(words), bytes, defined: None }
+    }
+
+    /// A range of another's bytes, where they lie; `None` when they are not all there. No kernel may write to it.
+    pub fn lent(bytes: Arc<dyn AsRef<[u8]> + Send + Sync>, range: Range<usize>) -> Option<Self> {
+        let len = (*bytes).as_ref().get(range.clone())?.len();
+        Some(Self { words: Words::Lent(bytes, range), bytes: len, defined: None })
+    }
+
+    /// Whether it is another's, and may only be read.
+    pub fn is_lent(&self) -> bool {
+        matches!(self.words, Words::Lent(..))
     }
 
     /// `bytes` that are an error to read before they are written.
@@ -48,7 +98,7 @@ impl Memory {
     /// Copies `bytes` to `offset`.
     ///
     /// # Panics
-    /// When they go beyond the end.
+    /// When they go beyond the end, or the memory is lent.
     pub fn write(&self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= self.bytes, "a write beyond the memory");
         let mut at = offset;
@@ -58,7 +108,7 @@ impl Memory {
             (at, rest) = (at + 1, &rest[1..]);
         }
         let (whole, tail) = rest.as_chunks::<4>();
-        for (word, bytes) in self.words[at / 4..].iter().zip(whole) {
+        for (word, bytes) in self.words.own()[at / 4..].iter().zip(whole) {
             word.store(u32::from_le_bytes(*bytes), Relaxed);
         }
         at += whole.len() * 4;
@@ -74,8 +124,11 @@ impl Memory {
     /// When they go beyond the end.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) {
         assert!(offset + bytes.len() <= self.bytes, "a read beyond the memory");
+        if let Some(lent) = self.words.lent() {
+            return bytes.copy_from_slice(&lent[offset..offset + bytes.len()]);
+        }
         if offset.is_multiple_of(4) {
-            for (chunk, word) in bytes.chunks_mut(4).zip(&self.words[offset / 4..]) {
+            for (chunk, word) in bytes.chunks_mut(4).zip(&self.words.own()[offset / 4..]) {
                 chunk.copy_from_slice(&word.load(Relaxed).to_le_bytes()[..chunk.len()]);
             }
             return;
@@ -120,7 +173,10 @@ impl Memory {
     /// `bytes` (1, 2 or 4, aligned) at `at`.
     #[inline]
     pub(super) fn get(&self, at: usize, bytes: usize) -> u32 {
-        let word = self.words[at / 4].load(Relaxed);
+        let word = match &self.words {
+            Words::Own(words) => words[at / 4].load(Relaxed),
+            Words::Lent(..) => self.words.lent().map_or(0, |lent| word_of(lent, at)),
+        };
         match bytes {
             4 => word,
             _ => word >> (at % 4 * 8) & ((1 << (bytes * 8)) - 1),
@@ -131,19 +187,28 @@ impl Memory {
     #[inline]
     pub(super) fn put(&self, at: usize, bytes: usize, value: u32) {
         if bytes == 4 {
-            return self.words[at / 4].store(value, Relaxed);
+            return self.words.own()[at / 4].store(value, Relaxed);
         }
         let shift = at % 4 * 8;
         let mask = ((1 << (bytes * 8)) - 1) << shift;
         let set = |word| Some(word & !mask | value << shift & mask);
-        let _ = self.words[at / 4].fetch_update(Relaxed, Relaxed, set);
+        let _ = self.words.own()[at / 4].fetch_update(Relaxed, Relaxed, set);
     }
 
     /// Changes a word, whoever else does.
     pub(super) fn update(&self, at: usize, change: impl Fn(u32) -> u32) -> u32 {
-        let word = &self.words[at / 4];
+        let word = &self.words.own()[at / 4];
         word.fetch_update(Relaxed, Relaxed, |old| Some(change(old))).unwrap_or_default()
     }
+}
+
+/// The word around a byte, of bytes that may end within it.
+fn word_of(bytes: &[u8], at: usize) -> u32 {
+    let from = at / 4 * 4;
+    let mut word = [0; 4];
+    let there = &bytes[from..bytes.len().min(from + 4)];
+    word[..there.len()].copy_from_slice(there);
+    u32::from_le_bytes(word)
 }
 
 /// A part of a memory as a kernel's buffer.
@@ -189,5 +254,30 @@ pub(super) fn narrow(elem: Elem, bits: u32) -> u32 {
         Elem::BF16 => u32::from(bf16::from_f32(f32::from_bits(bits)).to_bits()),
         Elem::U16 => bits & 0xffff,
         Elem::U8 | Elem::I8 => bits & 0xff,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lent_memory_is_read_as_ones_own() {
+        let bytes: Vec<u8> = (1..=22).collect();
+        let lent = Memory::lent(Arc::new(bytes.clone()), 3..22).unwrap();
+        let own = Memory::of(&bytes[3..22]);
+        assert!(lent.is_lent() && !own.is_lent() && lent.len() == 19);
+        for at in 0..19 {
+            for size in [1, 2, 4] {
+                // the last word is not whole
+                if at % size == 0 && at + size <= 19 {
+                    assert_eq!(lent.get(at, size), own.get(at, size), "{size} bytes at {at}");
+                }
+            }
+        }
+        let mut read = [0; 4];
+        lent.read(2, &mut read);
+        assert_eq!(read, [6, 7, 8, 9]);
+        assert!(Memory::lent(Arc::new(bytes), 3..23).is_none());
     }
 }

@@ -18,7 +18,10 @@ use rayon::prelude::*;
 pub use fault::{Fault, What};
 pub use memory::{Binding, Memory};
 
-use crate::{check::uniformity, ir::Program};
+use crate::{
+    check::uniformity,
+    ir::{Access, Program},
+};
 use columns::Slot;
 
 /// How much is checked.
@@ -119,6 +122,9 @@ impl Kernel {
                     "{}: a binding outside its memory, or unaligned",
                     buffer.name
                 ));
+            }
+            if binding.memory.is_lent() && buffer.access != Access::Read {
+                return refuse(format!("{}: it is written, and its memory is lent", buffer.name));
             }
         }
         if grid[0].max(grid[1]).max(grid[2]) > MAX_GRID && grid[0] > i32::MAX as u32

@@ -33,6 +33,10 @@ pub(super) enum Touch {
     Read,
     Write,
     Atomic,
+    /// A copy begins: in a buffer from here, in shared memory to here.
+    Begin,
+    /// It ends; what it is copied to is written now.
+    End,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,12 +52,18 @@ struct Element {
 pub(super) struct Shadow {
     buffers: HashMap<(usize, usize), Element>,
     shared: HashMap<(usize, usize), Element>,
+    /// Elements of shared arrays that are being copied to, and by whom.
+    landing: HashMap<(usize, usize), u32>,
+    /// Elements of buffers that are being copied from, how often, and by whom.
+    leaving: HashMap<(usize, usize), (u32, u32)>,
 }
 
 impl Shadow {
     /// Begins another threadgroup: its shared memory is undefined.
     pub fn next_group(&mut self) {
         self.shared.clear();
+        self.landing.clear();
+        self.leaving.clear();
     }
 
     /// Whether an element of a shared array was written.
@@ -69,7 +79,20 @@ impl Shadow {
         touch: Touch,
         now: Stamp,
     ) -> Result<(), What> {
-        note(self.shared.entry(key).or_default(), name, key.1 as u32, touch, now)
+        let index = key.1 as u32;
+        if touch == Touch::End {
+            self.landing.remove(&key);
+        }
+        if let Some(&by) = self.landing.get(&key) {
+            return Err(What::Flight { memory: name, index, by });
+        }
+        let copies = matches!(touch, Touch::Begin | Touch::End);
+        let element = self.shared.entry(key).or_default();
+        note(element, name, index, if copies { Touch::Write } else { touch }, now)?;
+        if touch == Touch::Begin {
+            self.landing.insert(key, now.thread);
+        }
+        Ok(())
     }
 
     /// Notes an access to a buffer.
@@ -81,7 +104,19 @@ impl Shadow {
         touch: Touch,
         now: Stamp,
     ) -> Result<(), What> {
-        note(self.buffers.entry(key).or_default(), name, index, touch, now)
+        match (touch, self.leaving.get_mut(&key)) {
+            (Touch::Write | Touch::Atomic, Some(&mut (_, by))) => {
+                return Err(What::Flight { memory: name, index, by });
+            }
+            (Touch::End, Some((1, _))) => drop(self.leaving.remove(&key)),
+            (Touch::End, Some((copies, _))) => *copies -= 1,
+            (Touch::Begin, Some((copies, _))) => *copies += 1,
+            (Touch::Begin, None) => drop(self.leaving.insert(key, (1, now.thread))),
+            _ => {}
+        }
+        let copies = matches!(touch, Touch::Begin | Touch::End);
+        let element = self.buffers.entry(key).or_default();
+        note(element, name, index, if copies { Touch::Read } else { touch }, now)
     }
 }
 

@@ -9,12 +9,14 @@ mod flow;
 mod lanes;
 mod matrices;
 mod memory;
+mod staged;
 
 pub use arithmetic::*;
 pub use flow::*;
 pub use lanes::*;
 pub use matrices::*;
 pub use memory::*;
+pub use staged::*;
 
 /// A specialisation without preconditions.
 macro_rules! spec {
@@ -64,6 +66,9 @@ pub fn all() -> Vec<Program> {
         Barriers.record(),
         Matmul { elem: Elem::F16, transposed: false }.record(),
         Matmul { elem: Elem::F32, transposed: true }.record(),
+        Ring { depth: 2 }.record(),
+        Ring { depth: 3 }.record(),
+        Staged.record(),
         Optional { bias: true }.record(),
         Optional { bias: false }.record(),
     ];

@@ -30,6 +30,8 @@ pub enum Line {
     Declare { ty: String, name: String, value: Term, constant: bool },
     /// `place op value;`
     Set { place: Term, op: String, value: Term },
+    /// `function(arguments);`
+    Run(String, Vec<Term>),
     /// `if (condition) { then } else { otherwise }`
     If(Term, Vec<Line>, Vec<Line>),
     /// `for (uint name = from; below; name += step) { body }`
@@ -151,6 +153,9 @@ fn line(tokens: &mut Tokens<'_>) -> Result<Option<Line>, Error> {
         _ => {
             let place = prefix(tokens)?;
             let op = next(tokens)?;
+            if let (";", Term::Call(function, arguments)) = (op.as_str(), &place) {
+                return Ok(Some(Line::Run(function.clone(), arguments.clone())));
+            }
             let value = term(tokens)?;
             expect(tokens, ";")?;
             Ok(Some(Line::Set { place, op, value }))

@@ -10,13 +10,16 @@ use crate::value::{Memories, Value, bits};
 /// Runs it.
 pub fn run(program: &Program, memories: &mut Memories) {
     let regs = vec![None; program.regs.len()];
-    Thread { program, memories, regs }.block(&program.body);
+    let staged = vec![Vec::new()];
+    Thread { program, memories, regs, staged }.block(&program.body);
 }
 
 struct Thread<'a> {
     program: &'a Program,
     memories: &'a mut Memories,
     regs: Vec<Option<Value>>,
+    /// Copies that are on their way, by group: where to, and what.
+    staged: Vec<Vec<(Memory, u32, Value)>>,
 }
 
 impl Thread<'_> {
@@ -47,6 +50,25 @@ impl Thread<'_> {
                 Kind::Store { from, memory, index } => {
                     for (i, &from) in (self.word(*index)..).zip(from) {
                         *self.element(*memory, i) = self.get(from);
+                    }
+                }
+                Kind::Stage { to, at, from, index, count, inside } => {
+                    let inside = inside.is_none_or(|inside| self.get(inside) == Value::Bool(true));
+                    for i in 0..*count {
+                        let value = match inside {
+                            true => *self.element(*from, self.word(*index) + i),
+                            false => Value::U32(0),
+                        };
+                        let copy = (*to, self.word(*at) + i, value);
+                        self.staged.last_mut().unwrap().push(copy);
+                    }
+                }
+                Kind::Commit => self.staged.push(Vec::new()),
+                Kind::Wait(left) => {
+                    // the last is no group yet
+                    let done = self.staged.len().saturating_sub(1 + *left as usize);
+                    for (to, at, value) in self.staged.drain(..done).flatten().collect::<Vec<_>>() {
+                        *self.element(to, at) = value;
                     }
                 }
                 Kind::If { condition, then, otherwise } => match self.get(*condition) {

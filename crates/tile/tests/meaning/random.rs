@@ -8,6 +8,9 @@ use tessera_tile::{
     record,
 };
 
+/// Blocks within blocks.
+const DEPTH: usize = 3;
+
 /// Elements of each memory.
 pub const LEN: u32 = 64;
 
@@ -54,6 +57,8 @@ struct Author {
     y: InOut<U32>,
     z: InOut<U32>,
     stage: Shared<U32>,
+    /// What is staged lies here, and nothing else.
+    ring: Shared<U32>,
 }
 
 /// A program without other threads.
@@ -73,11 +78,13 @@ pub fn program(seed: u64) -> Program {
             y,
             z,
             stage: shared("stage", LEN),
+            ring: shared("ring", LEN),
         };
         for i in 0..LEN {
             author.stage.set(i, x.at(i));
+            author.ring.set(i, x.at(LEN - 1 - i));
         }
-        author.block(25, 3);
+        author.block(25, DEPTH);
         for (i, var) in (0u32..LEN).zip(author.word_vars.clone()) {
             author.z.set(i, var);
         }
@@ -103,7 +110,7 @@ impl Author {
     }
 
     fn statement(&mut self, depth: usize) {
-        match self.random.below(16) {
+        match self.random.below(17) {
             0..=2 => {
                 let value = self.word(3);
                 // some have names, which keeps them from being put in place
@@ -148,6 +155,8 @@ impl Author {
                 }
             }
             12 => self.vectors(),
+            // groups are for all threads, so within no branch
+            15..=16 if depth == DEPTH => self.staged(),
             13 if depth > 0 => {
                 let mut branch = self.truth(2).begin();
                 if branch.then() {
@@ -185,6 +194,36 @@ impl Author {
         let others = [self.word(1), self.word(1)];
         self.z.store(index, [four[1], others[0], two[0], others[1]]);
         self.stage.store(index, others);
+    }
+
+    /// Copies of every size to different places, with other statements before and after each wait.
+    fn staged(&mut self) {
+        let quads: Vec<_> =
+            (0..3).map(|i| (self.index(1) % (LEN / 12) + i * (LEN / 12)) * 4).collect();
+        let from = self.index(1);
+        let early = [self.ring.at(from)];
+        self.ring.stage::<1>(quads[0] + from % 4, self.x, from);
+        self.ring.stage::<4>(quads[1], self.x, from / 4 * 4);
+        commit_staged();
+        self.unstaged();
+        let inside = self.truth(2);
+        // where it is not inside it may be anywhere
+        let anywhere = select(inside, from / 2 * 2, self.word(1));
+        self.ring.stage_if::<2>(inside, quads[2], self.x, anywhere);
+        commit_staged();
+        wait_staged(1);
+        self.words.extend([early[0], self.ring.at(quads[1] + 2)]);
+        self.unstaged();
+        wait_staged(0);
+        self.words.extend(self.ring.load::<2>(quads[2]));
+        self.words.push(self.ring.at(quads[0] + from % 4));
+    }
+
+    /// Statements that stage nothing.
+    fn unstaged(&mut self) {
+        let (index, value) = (self.index(1), self.word(2));
+        self.stage.set(index, value);
+        self.vectors();
     }
 
     fn index(&mut self, depth: usize) -> Val<u32> {

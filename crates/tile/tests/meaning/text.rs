@@ -84,6 +84,7 @@ impl Thread<'_> {
                 Ok(())
             }
             Line::Set { .. } => Err(format!("{line:?} is no assignment")),
+            Line::Run(function, arguments) => self.stage(function, arguments),
             Line::If(condition, then, otherwise) => match self.term(condition)? {
                 Value::Bool(true) => self.block(then),
                 Value::Bool(false) => self.block(otherwise),
@@ -106,6 +107,31 @@ impl Thread<'_> {
         }
     }
 
+    /// `stage_16(to, from, inside)`, which Metal does at once.
+    fn stage(&mut self, function: &str, arguments: &[Term]) -> Result<()> {
+        let (ty, to, from, inside) = match (function, arguments) {
+            ("stage_4", [to, from, inside @ ..]) => ("uint", to, from, inside),
+            ("stage_8", [to, from, inside @ ..]) => ("uint2", to, from, inside),
+            ("stage_16", [to, from, inside @ ..]) => ("uint4", to, from, inside),
+            other => return Err(format!("no function for {other:?}")),
+        };
+        let inside = match inside {
+            [] => true,
+            [inside] => match self.term(inside)? {
+                Value::Bool(inside) => inside,
+                other => return Err(format!("{other:?} is no condition")),
+            },
+            more => return Err(format!("{function} with {more:?}")),
+        };
+        let values = inside.then(|| self.wide(ty, from).map(|from| from.to_vec())).transpose()?;
+        let places = self.wide(ty, to)?;
+        match values {
+            Some(values) => places.copy_from_slice(&values),
+            None => places.fill(Value::U32(0)),
+        }
+        Ok(())
+    }
+
     fn word(&self, term: &Term) -> Result<u32> {
         match self.term(term)? {
             Value::U32(x) => Ok(x),
@@ -121,6 +147,7 @@ impl Thread<'_> {
     /// Neighbours in a memory.
     fn wide(&mut self, ty: &str, address: &Term) -> Result<&mut [Value]> {
         let count = match ty {
+            "uint" => 1,
             "uint2" => 2,
             "uint4" => 4,
             _ => return Err(format!("{ty} is not loaded at once")),

@@ -10,7 +10,7 @@ use super::{
     Health::{Bad, Good, Warning},
     reach,
 };
-use crate::{context::Context, machine, units};
+use crate::{context::Context, device, machine, units};
 
 /// Less than this and not even the default model runs well, in bytes.
 const LITTLE_MEMORY: u64 = 300 << 20;
@@ -19,7 +19,7 @@ const LITTLE_SPACE: u64 = 1 << 30;
 
 /// Everything, in the order it matters.
 pub fn all(context: &Context) -> Vec<Check> {
-    let mut checks = vec![version(), processor(), memory()];
+    let mut checks = vec![version(), processor(), memory(), gpu()];
     match context.hub() {
         Ok(hub) => {
             let options = hub.options();
@@ -64,6 +64,19 @@ fn memory() -> Check {
             .advise("close other programs before running a model"),
         false => Check::new("memory", Good, found),
     }
+}
+
+/// Whether there is a GPU: good either way.
+fn gpu() -> Check {
+    let found = match device::gpu() {
+        Err(why) => format!("none is used: {why}"),
+        Ok((name, None)) => name.to_owned(),
+        Ok((name, Some(memory))) => {
+            let [free, total] = [memory.free, memory.total].map(|it| units::bytes(it as u64));
+            format!("{name}, {free} of {total} free")
+        }
+    };
+    Check::new("gpu", Good, found)
 }
 
 fn folder(name: &'static str, path: &Path, options: &HubOptions) -> Check {

@@ -41,6 +41,9 @@ struct Report {
     /// What the model offers and this version does not run.
     unsupported: Vec<String>,
     sampling: Sampling,
+    /// What would compute it, and what would not.
+    device: &'static str,
+    passed_over: Vec<String>,
     memory: Memory,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<Value>,
@@ -84,6 +87,8 @@ pub fn run(context: &Context, args: ShowArgs) -> Result<Exit> {
         capabilities: words(preview.capabilities),
         unsupported: words(preview.unsupported),
         sampling: Sampling::from(&preview),
+        device: preview.backend,
+        passed_over: loading::passed_over(&preview.passed_over).collect(),
         memory: Memory::from(&preview),
         bits_per_weight: preview.details.bits_per_weight(),
         info: preview.details,
@@ -176,6 +181,8 @@ fn render(report: &Report, tokenizer: &Tokenizer) -> String {
         lines.push(("not used", unused));
     }
     lines.push(("sampling", report.sampling.line()));
+    lines.push(("device", report.device.to_owned()));
+    lines.extend(report.passed_over.iter().map(|line| ("", line.clone())));
     lines.extend(report.memory.lines());
     let mut text: String =
         lines.iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect();

@@ -1,7 +1,11 @@
 //! A launch and what must come of it.
 
 use tessera_emulate::{Error, Library, Order};
-use tessera_tile::{Arguments, Program, Record, Spec, ir::Elem};
+use tessera_tile::{
+    Arguments, Program, Record, Spec,
+    ir::Elem,
+    sim::{Binding, Checks, Fault, Kernel, Memory},
+};
 
 /// What a buffer must hold afterwards.
 #[derive(Clone)]
@@ -39,6 +43,14 @@ impl Case {
     /// The same launch of a changed program.
     pub fn of(&self, program: Program) -> Self {
         Self { program, ..self.clone() }
+    }
+
+    /// Runs the program in the simulator, with everything checked.
+    pub fn simulate(&self) -> Result<(), Fault> {
+        let memories: Vec<_> = self.buffers.iter().map(|bytes| Memory::of(bytes)).collect();
+        let bindings: Vec<_> = memories.iter().map(Binding::all).collect();
+        let kernel = Kernel::new(self.program.clone());
+        kernel.launch(self.grid, &self.args, &bindings, Checks::All).map(drop)
     }
 
     /// Launches; what is wrong with the result is told as a text.

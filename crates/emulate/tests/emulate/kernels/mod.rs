@@ -6,6 +6,7 @@ mod matmul;
 mod matvec;
 mod norm;
 mod prefix;
+mod ring;
 
 pub use case::Case;
 pub use histogram::histogram;
@@ -13,6 +14,7 @@ pub use matmul::matmul;
 pub use matvec::matvec;
 pub use norm::norm;
 pub use prefix::prefix;
+pub use ring::ring;
 
 /// Every kernel at several sizes, ragged ones among them; the smaller ones.
 pub fn cases() -> Vec<Case> {
@@ -27,5 +29,6 @@ pub fn cases() -> Vec<Case> {
     );
     cases.extend([1, 255, 1000].map(histogram));
     cases.extend([1, 200, 256, 700].map(prefix));
+    cases.extend([(2, 0), (2, 5), (3, 1), (3, 7), (4, 2)].map(|(depth, n)| ring(depth, n, 0)));
     cases
 }

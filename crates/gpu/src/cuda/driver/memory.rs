@@ -100,6 +100,15 @@ impl Pinned {
         unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.bytes) }
     }
 
+    /// Copies bytes to it, where nothing on the device reads; elsewhere it may.
+    pub fn put(&mut self, offset: usize, bytes: &[u8]) {
+        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.bytes));
+        // SAFETY: within what is allocated, as was just seen, and of this alone.
+        unsafe {
+            self.at.add(offset).copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len())
+        };
+    }
+
     /// Its bytes. Nothing on the device may touch them meanwhile.
     pub fn get_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `get`, and borrowed alone.

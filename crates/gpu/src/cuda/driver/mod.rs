@@ -13,6 +13,7 @@ use std::{
 };
 
 use cudarc::driver::sys::{self, CUdevice_attribute, CUresult};
+use tessera_graph::DeviceMemory;
 
 pub use memory::{Memory, Pinned};
 pub use module::{Function, Module};
@@ -128,6 +129,15 @@ impl Context {
         let result = unsafe { sys::cuDeviceGetAttribute(&raw mut value, attribute, self.device) };
         done(result, "an attribute of the device")?;
         Ok(u32::try_from(value).unwrap_or(0))
+    }
+
+    /// What the device has of memory. It is the thread's context.
+    pub fn memory(&self) -> Result<DeviceMemory, DeviceError> {
+        let (mut free, mut total) = (0, 0);
+        // SAFETY: writes two numbers.
+        done(unsafe { sys::cuMemGetInfo_v2(&raw mut free, &raw mut total) }, "free memory")?;
+        let unified = self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_INTEGRATED)? != 0;
+        Ok(DeviceMemory { free, total, unified })
     }
 
     /// What the device is called.

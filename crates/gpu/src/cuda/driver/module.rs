@@ -5,7 +5,7 @@ use std::{ffi::CString, ptr, sync::Arc};
 use cudarc::driver::sys;
 
 use super::{Context, done};
-use crate::{cuda::replay::Identity, device::DeviceError};
+use crate::{device::DeviceError, replay::Identity};
 
 /// Compiled code on the device.
 #[derive(Debug)]

@@ -38,7 +38,16 @@ pub struct Event {
     event: sys::CUevent,
 }
 
+// SAFETY: the driver's handles may be used from any thread.
+unsafe impl Send for Event {}
+
 impl Event {
+    /// Waits for it.
+    pub fn wait(&self) -> Result<(), DeviceError> {
+        // SAFETY: the event is alive.
+        done(unsafe { sys::cuEventSynchronize(self.event) }, "copying to the device")
+    }
+
     /// Milliseconds from an earlier event to this one; both must have happened.
     pub fn since(&self, earlier: &Self) -> Result<f32, DeviceError> {
         if self.context.driver < 12_080 {
@@ -102,19 +111,6 @@ impl Stream {
         let result = unsafe { sys::cuMemsetD8Async(memory.address, 0, bytes.max(16), self.stream) };
         done(result, "zeroing memory")?;
         Ok(memory)
-    }
-
-    /// Copies bytes to the device and waits.
-    pub fn write(&self, to: &Memory, offset: usize, bytes: &[u8]) -> Result<(), DeviceError> {
-        let to = to.part(offset, bytes.len())?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        // SAFETY: both sides are as long; the bytes are borrowed until the wait is over.
-        let result = unsafe {
-            sys::cuMemcpyHtoDAsync_v2(to, bytes.as_ptr().cast(), bytes.len(), self.stream)
-        };
-        done(result, "copying to the device").and_then(|()| self.wait())
     }
 
     /// Copies bytes from the device and waits.

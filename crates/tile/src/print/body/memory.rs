@@ -1,6 +1,6 @@
-//! Loads and stores.
+//! Loads, stores and staged copies.
 
-use crate::ir::{Elem, Memory, Reg, Stmt};
+use crate::ir::{Elem, Kind, Memory, Reg, Stmt};
 
 use super::{Body, COMPONENTS};
 use crate::print::{
@@ -76,5 +76,15 @@ impl Body<'_> {
         let address = self.address(memory, index);
         let place = self.dialect.wide_at(memory, &wide, false, &address);
         self.begin(stmt, format!("{place} = {value};"));
+    }
+
+    pub(super) fn stage(&mut self, stmt: &Stmt) {
+        let &Kind::Stage { to, at, from, index, count, inside } = &stmt.kind else { return };
+        let bytes = count as usize * self.program.elem(to).bytes();
+        let (to, from) = (self.address(to, at), self.address(from, index));
+        let mut parts = vec![&to, &from];
+        parts.extend(inside.map(|inside| self.text(inside)));
+        let text = Text::call(&format!("stage_{bytes}"), &parts).text;
+        self.begin(stmt, format!("{text};"));
     }
 }

@@ -1,10 +1,9 @@
-//! Launches as data, and the graphs that were captured of those that came again.
+//! Launches as data, and what was made of those that came again, to run them at once: CUDA's graphs, Metal's indirect
+//! command buffers.
 //!
-//! A graph's key is the launches themselves: kernels, addresses of their buffers, arguments, grids. What is replayed is
-//! therefore exactly what was asked for, whatever the caller thinks has changed; a step that differs in one word has a graph of
-//! its own.
-
-use super::driver::{Function, Graph};
+//! A graph's key is the launches themselves: kernels, addresses of their buffers, arguments, grids, barriers. What is replayed
+//! is therefore exactly what was asked for, whatever the caller thinks has changed; a step that differs in one word has a
+//! graph of its own.
 
 /// What kernels are told apart by.
 pub trait Identity: Clone {
@@ -14,7 +13,7 @@ pub trait Identity: Clone {
 
 /// A launch, with its share of a script's addresses and words.
 #[derive(Debug, Clone)]
-pub struct Launch<F = Function> {
+pub struct Launch<F> {
     /// The kernel.
     pub function: F,
     /// Threadgroups.
@@ -25,26 +24,30 @@ pub struct Launch<F = Function> {
     pub addresses: usize,
     /// Where its argument words end.
     pub words: usize,
+    /// Whether it sees what all before it did.
+    pub barrier: bool,
 }
 
 impl<F: Identity> PartialEq for Launch<F> {
     fn eq(&self, other: &Self) -> bool {
         let of = |it: &Self| (it.function.id(), it.grid, it.threads, it.addresses, it.words);
-        of(self) == of(other)
+        of(self) == of(other) && self.barrier == other.barrier
     }
 }
 
 /// Launches in order.
 #[derive(Debug, Clone)]
-pub struct Script<F = Function> {
+pub struct Script<F> {
     launches: Vec<Launch<F>>,
     addresses: Vec<u64>,
     words: Vec<u32>,
+    /// Whether a barrier is due before the next launch.
+    barrier: bool,
 }
 
 impl<F> Default for Script<F> {
     fn default() -> Self {
-        Self { launches: Vec::new(), addresses: Vec::new(), words: Vec::new() }
+        Self { launches: Vec::new(), addresses: Vec::new(), words: Vec::new(), barrier: false }
     }
 }
 
@@ -64,6 +67,17 @@ impl<F: Identity> Script<F> {
         self.launches.clear();
         self.addresses.clear();
         self.words.clear();
+        self.barrier = false;
+    }
+
+    /// Lets the next launch see what those so far did, on devices that need to be told.
+    pub fn barrier(&mut self) {
+        self.barrier = true;
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.launches.is_empty()
     }
 
     /// How many there are.
@@ -83,7 +97,9 @@ impl<F: Identity> Script<F> {
         self.addresses.extend_from_slice(addresses);
         self.words.extend_from_slice(words);
         let (addresses, words) = (self.addresses.len(), self.words.len());
-        self.launches.push(Launch { function: function.clone(), grid, threads, addresses, words });
+        let barrier = std::mem::take(&mut self.barrier);
+        let function = function.clone();
+        self.launches.push(Launch { function, grid, threads, addresses, words, barrier });
     }
 
     /// Launches with their addresses and words.
@@ -108,6 +124,7 @@ impl<F: Identity> Script<F> {
             add(launch.function.id());
             add(x << 32 | y);
             add(z << 32 | u64::from(launch.threads));
+            add(u64::from(launch.barrier));
         }
         self.addresses.iter().for_each(|&address| add(address));
         self.words.iter().for_each(|&word| add(u64::from(word)));
@@ -153,7 +170,7 @@ struct Kept<G, F> {
 
 /// The graphs of a device: what runs the second time is captured, what runs after that is replayed.
 #[derive(Debug)]
-pub struct Graphs<G = Graph, F = Function> {
+pub struct Graphs<G, F> {
     kept: Vec<Kept<G, F>>,
     /// Hashes of what ran once, the oldest at `oldest` when it is full.
     seen: Vec<u64>,
@@ -263,6 +280,13 @@ mod tests {
             assert_eq!(graphs.plan(&other), Plan::Plain);
             assert_eq!(graphs.plan(&other), Plan::Capture);
         }
+        let mut other = usual.clone();
+        other.barrier();
+        other.push(&9, [4, 1, 1], 64, &[48], &[6, 7]);
+        let mut without = usual.clone();
+        without.push(&9, [4, 1, 1], 64, &[48], &[6, 7]);
+        assert_eq!(graphs.plan(&other), Plan::Plain);
+        assert_eq!(graphs.plan(&without), Plan::Plain, "a barrier less");
         // the same words, shared out differently
         let mut other: Script<u64> = Script::default();
         other.push(&1, [1, 2, 3], 32, &[16], &[5]);
