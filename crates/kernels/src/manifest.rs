@@ -32,6 +32,7 @@ use crate::{
     scan::Scan,
     select::SelectRows,
     sight::Sight,
+    turn::Turn,
     unit::Unit,
 };
 
@@ -48,6 +49,10 @@ pub fn programs() -> Result<Vec<Program>, BuildError> {
     }
     list.add(RopeTable)?;
     list.add(Rope)?;
+    for norm in [false, true] {
+        let cache = Cache { elem: Elem::F16, head_dim: 128 };
+        list.add(Turn { cache, pairs: 64, norm, simdgroups: 4 })?;
+    }
     list.add(SelectRows)?;
     for op in [Op::Unit(Unit::Gated(Activation::Silu)), Op::Add, Op::Softcap] {
         list.add(Pointwise { op })?;
@@ -59,8 +64,11 @@ pub fn programs() -> Result<Vec<Program>, BuildError> {
 struct List(Vec<Program>);
 
 impl List {
+    /// Adds a kernel, once: two ways of asking may come to the same.
     fn add(&mut self, kernel: impl Record) -> Result<(), BuildError> {
-        self.0.push(kernel.record()?);
+        if self.0.iter().all(|program| program.name != kernel.name()) {
+            self.0.push(kernel.record()?);
+        }
         Ok(())
     }
 }
@@ -99,9 +107,9 @@ fn products(list: &mut List) -> Result<(), BuildError> {
     }
     for packing in [FOUR_BITS, Packing::Dense(Float::BF16)] {
         list.add(Embed { matrix: of(packing), ragged: false })?;
-        for (stage, depth) in [(Elem::F16, 1), (Elem::F32, 1), (Elem::F16, 2)] {
-            let few = Matmul::new(of(packing), stage, 32);
-            list.add(Matmul { rows: 64, across: 4, steps: 1, depth, ..few })?;
+        list.add(Matmul::new(of(packing), Elem::F32, 64, false))?;
+        for (vectors, long) in [(16, false), (64, false), (u32::MAX, false), (u32::MAX, true)] {
+            list.add(Matmul::new(of(packing), Elem::F16, vectors, long).fitted())?;
         }
     }
     Ok(())
@@ -149,9 +157,9 @@ fn experts(list: &mut List) -> Result<(), BuildError> {
     list.add(ExpertProduct { matrix, unit, k, bias, ragged, rows, simdgroups })?;
     list.add(ExpertSum { matrix, k, bias, ragged, rows, simdgroups })?;
     list.add(ExpertSort { experts: 32, k, tile: 32, threads: 128 })?;
-    let few = Matmul::new(matrix, Elem::F16, 32);
+    let plain = Matmul::of_experts(matrix, Elem::F16, 32);
     for (end, shared) in [(End::Unit(unit), k), (End::Parts(1), 1)] {
-        let product = Matmul { rows: 64, across: 4, steps: 1, ragged, bias, end, ..few };
+        let product = Matmul { ragged, bias, end, ..plain };
         list.add(ExpertMatmul { product, shared })?;
     }
     list.add(ExpertMix { k, threads: 128 })

@@ -8,16 +8,15 @@ use crate::check::ensure;
 pub const PART: u32 = 8;
 
 /// Divides `count` things among all threads, and has each thread do `each` of its own: the turn and the thing.
+///
+/// The condition stands where it always holds, too: without it NVIDIA's compiler moves what was loaded before a barrier
+/// behind it, which took a tenth of the speed of prompts.
 #[device]
 pub fn share(count: u32, each: impl Fn(u32, Val<u32>)) {
     for turn in 0..count.div_ceil(threads()) {
         let i = thread() + turn * threads();
-        if (turn + 1) * threads() <= count {
+        if i < count {
             each(turn, i);
-        } else {
-            if i < count {
-                each(turn, i);
-            }
         }
     }
 }

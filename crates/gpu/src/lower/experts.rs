@@ -25,8 +25,8 @@ use crate::{
 /// Rows for which each pair of a row and a route is a product by itself; more are sorted by expert.
 const FEW: u32 = 4;
 
-/// Pairs of a tile, for up to so many rows.
-const TILES: [(u32, u32); 2] = [(64, 16), (u32::MAX, 32)];
+/// Pairs of a tile.
+const TILE: u32 = 32;
 
 /// Matrices of all experts, one under the other.
 struct Stack {
@@ -105,17 +105,13 @@ impl Lower<'_> {
         let (x, routes, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
         let (rows, k, experts) = (self.rows(y), op.k as u32, op.experts.len() as u32);
         let most_pairs = self.limits.tokens * op.k;
-        let tiles = |tile: u32| {
-            let sort = ExpertSort { experts, k, tile, threads: 128 };
-            move |pairs: u32| sort.tiles(pairs)
-        };
-        let most_tiles = TILES.map(|(_, tile)| tiles(tile)(most_pairs as u32)).into_iter().max();
+        let sort = ExpertSort { experts, k, tile: TILE, threads: 128 };
         let words = |n: usize| n * 4;
         let scratch = self.scratch(&[
             words(most_pairs * down.planes.cols),
             words(most_pairs * down.rows as usize),
             words(most_pairs),
-            words(most_tiles.unwrap_or(0) as usize * 4),
+            words(sort.tiles(most_pairs as u32) as usize * 4),
         ]);
         let [between, after, order, places] = scratch[..] else {
             return Err(unsupported(label, "scratch"));
@@ -164,39 +160,36 @@ impl Lower<'_> {
         self.launch_tuned(label, rows, few, kernel, &bindings, args)?;
 
         // many rows: sorted by expert, then in tiles
-        let mut least = FEW;
-        for (most, tile) in TILES {
-            let within = (std::mem::replace(&mut least, most), most);
-            let sort = ExpertSort { experts, k, tile, threads: 128 };
-            let args = move |shape: &Shape| {
-                let pairs = pairs(shape);
-                ExpertSortArgs { pairs, tiles: sort.tiles(pairs) }
+        let many = (FEW, u32::MAX);
+        let args = move |shape: &Shape| {
+            let pairs = pairs(shape);
+            ExpertSortArgs { pairs, tiles: sort.tiles(pairs) }
+        };
+        self.launch_within(label, rows, many, sort, &[routes, order, places], args)?;
+        let first = (&up, x, between, End::Unit(unit), k);
+        for (stack, from, to, end, shared) in [first, (&down, between, after, End::Parts(1), 1)] {
+            let product = Matmul {
+                ragged: stack.ragged(),
+                bias: stack.bias.is_some(),
+                end,
+                ..Matmul::of_experts(stack.planes.matrix, self.tuning.stage, TILE)
             };
-            self.launch_within(label, rows, within, sort, &[routes, order, places], args)?;
-            let steps =
-                [(&up, x, between, End::Unit(unit), k), (&down, between, after, End::Parts(1), 1)];
-            for (stack, from, to, end, shared) in steps {
-                let block = Matmul::new(stack.planes.matrix, self.tuning.stage, tile);
-                let product =
-                    Matmul { ragged: stack.ragged(), bias: stack.bias.is_some(), end, ..block };
-                let (rows_of, cols) = (stack.rows, stack.cols());
-                let args = move |shape: &Shape| MatmulArgs {
-                    rows: rows_of,
-                    cols,
-                    vectors: sort.tiles(pairs(shape)),
-                    first: 0,
-                    second: 0,
-                    alpha: limits.alpha,
-                    limit: limits.limit,
-                };
-                let kernel = ExpertMatmul { product, shared };
-                let bindings = [vec![from, order, places], stack.ranges(), vec![to]].concat();
-                self.launch_tuned(label, rows, within, kernel, &bindings, args)?;
-            }
-            let mix = ExpertMix { k, threads: 128 };
-            let args = move |shape: &Shape| ExpertMixArgs { width: out, rows: shape.rows(rows) };
-            self.launch_within(label, rows, within, mix, &[after, routes, y], args)?;
+            let kernel = ExpertMatmul { product: product.fitted(), shared };
+            let (rows_of, cols) = (stack.rows, stack.cols());
+            let args = move |shape: &Shape| MatmulArgs {
+                rows: rows_of,
+                cols,
+                vectors: sort.tiles(pairs(shape)),
+                first: 0,
+                second: 0,
+                alpha: limits.alpha,
+                limit: limits.limit,
+            };
+            let bindings = [vec![from, order, places], stack.ranges(), vec![to]].concat();
+            self.launch_tuned(label, rows, many, kernel, &bindings, args)?;
         }
-        Ok(())
+        let mix = ExpertMix { k, threads: 128 };
+        let args = move |shape: &Shape| ExpertMixArgs { width: out, rows: shape.rows(rows) };
+        self.launch_within(label, rows, many, mix, &[after, routes, y], args)
     }
 }

@@ -171,15 +171,16 @@ impl Lower<'_> {
             limit,
         };
         let mut least = FEW;
-        for (vectors, most) in Matmul::SIZES.into_iter().zip([16, 64, u32::MAX]) {
+        let long = rows <= 2048 && cols > 2048;
+        for most in [16, 64, u32::MAX] {
             let kernel = Matmul {
                 ragged: !cols.is_multiple_of(STEP),
                 bias: bias.is_some(),
                 end,
-                ..Matmul::new(planes.matrix, self.tuning.stage, vectors)
+                ..Matmul::new(planes.matrix, self.tuning.stage, most, long)
             };
             let within = (std::mem::replace(&mut least, most), most);
-            self.launch_tuned(label, of, within, kernel, &bindings, args)?;
+            self.launch_tuned(label, of, within, kernel.fitted(), &bindings, args)?;
         }
         Ok(())
     }

@@ -80,22 +80,39 @@ pub struct MatmulArgs {
 }
 
 impl Matmul {
-    /// Vectors of a threadgroup, from few to many, in a good geometry.
-    pub const SIZES: [u32; 3] = [16, 32, 64];
-
-    /// Of one of [`Matmul::SIZES`], in a geometry that does well where operands are staged as `stage`, measured on an H100
-    /// (F16). Plain results, of whole blocks of columns, without a bias.
-    pub fn new(matrix: Matrix, stage: Elem, vectors: u32) -> Self {
-        let (rows, down, across, steps) = match (stage, vectors) {
-            (Elem::F16, 16) => (32, 1, 2, 4),
-            (Elem::F16, 32) => (64, 1, 2, 2),
-            (Elem::F16, _) => (64, 2, 2, 2),
-            // a half of a gate's rows more must fit
-            (_, 16) => (32, 1, 2, 2),
-            _ => (32, 1, 2, 1),
+    /// For up to so many vectors: plain results, of whole blocks of columns, without a bias, in a geometry that does well
+    /// where operands are staged as `stage`, measured on an H100 (F16). A `long` matrix has few rows and many columns: its
+    /// threadgroups do not fill the device, and wait for weights. [`Matmul::fitted`] makes sure that there is room.
+    pub fn new(matrix: Matrix, stage: Elem, vectors: u32, long: bool) -> Self {
+        let (vectors, rows, down, across, steps, depth) = match (stage, vectors) {
+            (Elem::F16, ..=16) if !long => (16, 32, 1, 2, 4, 1),
+            (Elem::F16, ..=64) => (32, 32, 2, 1, 2, 2),
+            (Elem::F16, _) => (64, 64, 2, 2, 2, 1 + u32::from(long)),
+            _ => (32, 32, 1, 2, 1, 1),
         };
-        let (depth, ragged, bias, end) = (1, false, false, End::Parts(1));
+        let (ragged, bias, end) = (false, false, End::Parts(1));
         Self { matrix, vectors, rows, down, across, steps, depth, stage, ragged, bias, end }
+    }
+
+    /// As [`Matmul::new`], for tiles of `vectors` pairs of an expert, of which many are not full.
+    pub fn of_experts(matrix: Matrix, stage: Elem, vectors: u32) -> Self {
+        let (rows, steps) = if stage == Elem::F16 { (64, 2) } else { (32, 1) };
+        let (down, across, depth) = (1, 2, 1);
+        Self {
+            vectors,
+            rows,
+            down,
+            across,
+            steps,
+            depth,
+            ..Self::new(matrix, stage, vectors, false)
+        }
+    }
+
+    /// The same, or with weights that are not copied ahead and fewer columns at once, if there is no room.
+    pub fn fitted(self) -> Self {
+        let smaller = [self, Self { depth: 1, ..self }, Self { depth: 1, steps: 1, ..self }];
+        smaller.into_iter().find(|kernel| kernel.geometry().is_ok()).unwrap_or(self)
     }
 
     /// Columns at once.
