@@ -1,7 +1,7 @@
 //! Products of many pairs by their experts' matrices.
 //!
 //! Version 1: lanes multiplied, for up to eight pairs of an expert at once.
-//! Version 2: by matrix tiles, as [`matmul`](crate::matmul).
+//! Version 2: by matrix tiles, as [`matmul`].
 
 use tessera_tile::prelude::*;
 
