@@ -70,11 +70,12 @@ pub fn footprint(
 /// Refuses what a device has no room for, with one sequence as long as the limits allow, before any of it is there.
 fn admit<D: Device>(
     graph: &Graph,
+    bound: &Weights,
     lowered: &Lowered,
     limits: &Limits,
     device: &D,
 ) -> Result<(), BackendError> {
-    let Some(DeviceMemory { free, .. }) = device.memory()? else { return Ok(()) };
+    let Some(DeviceMemory { free, unified, .. }) = device.memory()? else { return Ok(()) };
     let blocks = |kind| match kind {
         StorageKind::Pages { window } => {
             let seen = window.map_or(usize::MAX, |window| window.saturating_add(limits.tokens));
@@ -85,7 +86,10 @@ fn admit<D: Device>(
     let groups = graph.groups();
     let bytes = |group| States::<D>::block_bytes(graph, limits, group);
     let states: usize = groups.iter().map(|group| blocks(group.kind) * bytes(group)).sum();
-    let (weights, arena) = (lowered.weights.bytes(), lowered.step_bytes(limits));
+    // what stays in its file takes its room where the processor's memory is the device's, too
+    let (copied, mapped) = held::bytes(&lowered.weights, bound, D::ADOPTS);
+    let weights = copied + if unified { mapped } else { 0 };
+    let arena = lowered.step_bytes(limits);
     let (device, context) = (device.name(), limits.context);
     match weights.saturating_add(arena).saturating_add(states) <= free {
         true => Ok(()),
@@ -111,7 +115,7 @@ impl<D: Device> Model<D> {
         progress: &mut Progress<'_>,
     ) -> Result<Self, BackendError> {
         let lowered = lower::lower(&graph, bound, limits, tuning)?;
-        admit(&graph, &lowered, limits, &device)?;
+        admit(&graph, bound, &lowered, limits, &device)?;
         let mut queue = Queue::new(device);
         let pipelines = queue.build(&lowered.stream.programs)?;
         let device = queue.device();
