@@ -139,7 +139,7 @@ pub enum BackendError {
         free: usize,
     },
     /// The device failed.
-    #[error("device: {0}")]
+    #[error("{0}")]
     Device(String),
     /// The caller's progress function broke off.
     #[error("compiling was cancelled")]

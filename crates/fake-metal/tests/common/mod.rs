@@ -17,7 +17,7 @@ use tessera_kernels::{
     end::End,
     matvec::{Matvec, MatvecArgs},
     rms_norm::{RmsNorm, RmsNormArgs},
-    select::{Select, SelectArgs},
+    select::{SelectRows, SelectRowsArgs},
 };
 use tessera_quant::{Float, Packing, encode};
 use tessera_tile::{Arguments, Program, Record};
@@ -79,7 +79,7 @@ fn product() -> (Matvec, Vec<Vec<u8>>) {
 /// The kernels of [`Step`].
 pub fn programs() -> Vec<Program> {
     static PROGRAMS: LazyLock<Vec<Program>> = LazyLock::new(|| {
-        vec![norm().record().unwrap(), PRODUCT.0.record().unwrap(), Select.record().unwrap()]
+        vec![norm().record().unwrap(), PRODUCT.0.record().unwrap(), SelectRows.record().unwrap()]
     });
     PROGRAMS.clone()
 }
@@ -163,7 +163,7 @@ impl<D: Device> Step<D> {
         // in place
         norm!(at(1), at(5), at(1));
         recording.barrier()?;
-        let select_args = SelectArgs { rows: 1, width: n };
+        let select_args = SelectRowsArgs { rows: 1, width: n };
         let row = |place: usize, rows: usize| Bound { bytes: rows * WIDTH * 4, ..at(place) };
         let chosen = Bound { buffer: &*rows, offset: 0, bytes: 4 };
         recording.dispatch(
@@ -171,7 +171,7 @@ impl<D: Device> Step<D> {
             // the second row of what begins at the first place ends in the second
             &[row(0, 2), chosen, at(7)],
             &select_args.words(),
-            tessera_tile::Spec::grid(&Select, &select_args),
+            tessera_tile::Spec::grid(&SelectRows, &select_args),
         )?;
         recording.download(at(1))?;
         recording.download(at(7))?;

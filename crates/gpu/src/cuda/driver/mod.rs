@@ -75,7 +75,7 @@ impl Context {
         // SAFETY: loads a library by its name; the driver's has no preconditions. cudarc panics where it is missing.
         if !unsafe { sys::is_culib_present() } {
             return Err(absent(
-                "NVIDIA's driver is not installed (no libcuda); install it, or use the cpu backend",
+                "NVIDIA's driver is not installed (no libcuda); install it, or take the cpu",
             ));
         }
         // SAFETY: the driver's first call; it has no preconditions.
