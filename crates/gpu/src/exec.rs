@@ -1,8 +1,8 @@
 //! A compiled model on a device.
 
 use tessera_graph::{
-    BackendError, Batch, DeviceMemory, Executable, Footprint, Graph, Limits, MemoryReport, NO_PAGE,
-    NO_SLOT, PAGE, Progress, Sampled, StorageKind, Weights,
+    BackendError, Batch, Executable, Graph, Limits, MemoryReport, NO_PAGE, NO_SLOT, Progress,
+    Sampled, Weights,
 };
 
 use tessera_kernels::tables::FAILED;
@@ -11,10 +11,11 @@ use crate::{
     Tuning,
     device::{Device, DeviceError},
     draws::{self, Mode},
-    held::{self, Held},
+    held::Held,
     lower::{self, Lowered},
     memory::{Buffers, Growing},
     queue::{Counters, Queue},
+    room,
     state::States,
     stream::{Hazards, Shape},
     tune::probe::Probe,
@@ -45,65 +46,6 @@ pub struct Model<D: Device> {
     bytes: Vec<u8>,
 }
 
-/// What [`Model::new`] of the same arguments will hold, on a device that adopts weights or does not.
-pub fn footprint(
-    graph: &Graph,
-    bound: &Weights,
-    limits: &Limits,
-    tuning: &Tuning,
-    adopts: bool,
-) -> Result<Footprint, BackendError> {
-    let lowered = lower::lower(graph, bound, limits, tuning)?;
-    let (weights, mapped) = held::bytes(&lowered.weights, bound, adopts);
-    Ok(Footprint {
-        weights,
-        mapped,
-        arena: lowered.step_bytes(limits),
-        blocks: graph
-            .groups()
-            .iter()
-            .map(|group| States::<crate::sim::Sim>::block_bytes(graph, limits, group))
-            .collect(),
-    })
-}
-
-/// Refuses what a device has no room for, with one sequence as long as the limits allow, before any of it is there.
-fn admit<D: Device>(
-    graph: &Graph,
-    bound: &Weights,
-    lowered: &Lowered,
-    limits: &Limits,
-    device: &D,
-) -> Result<(), BackendError> {
-    let Some(DeviceMemory { free, unified, .. }) = device.memory()? else { return Ok(()) };
-    let blocks = |kind| match kind {
-        StorageKind::Pages { window } => {
-            let seen = window.map_or(usize::MAX, |window| window.saturating_add(limits.tokens));
-            limits.context.min(seen).div_ceil(PAGE)
-        }
-        StorageKind::Slots => 1,
-    };
-    let groups = graph.groups();
-    let bytes = |group| States::<D>::block_bytes(graph, limits, group);
-    let states: usize = groups.iter().map(|group| blocks(group.kind) * bytes(group)).sum();
-    // what stays in its file takes its room where the processor's memory is the device's, too
-    let (copied, mapped) = held::bytes(&lowered.weights, bound, D::ADOPTS);
-    let weights = copied + if unified { mapped } else { 0 };
-    let arena = lowered.step_bytes(limits);
-    let (device, context) = (device.name(), limits.context);
-    match weights.saturating_add(arena).saturating_add(states) <= free {
-        true => Ok(()),
-        false => Err(BackendError::DeviceMemory { device, weights, arena, states, context, free }),
-    }
-}
-
-impl Lowered {
-    /// Bytes of all that a step needs besides weights and states.
-    fn step_bytes(&self, limits: &Limits) -> usize {
-        self.arena + self.tables.words * 4 + draws::bytes(limits.outputs) + self.results.bytes
-    }
-}
-
 impl<D: Device> Model<D> {
     /// Lowers, builds kernels, and lays weights out.
     pub fn new(
@@ -115,7 +57,7 @@ impl<D: Device> Model<D> {
         progress: &mut Progress<'_>,
     ) -> Result<Self, BackendError> {
         let lowered = lower::lower(&graph, bound, limits, tuning)?;
-        admit(&graph, bound, &lowered, limits, &device)?;
+        room::admit(&graph, bound, &lowered, limits, &device)?;
         let mut queue = Queue::new(device);
         let pipelines = queue.build(&lowered.stream.programs)?;
         let device = queue.device();

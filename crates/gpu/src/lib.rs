@@ -19,6 +19,7 @@ mod memory;
 pub mod metal;
 pub mod queue;
 pub mod replay;
+mod room;
 pub mod sim;
 mod state;
 pub mod stream;
@@ -249,7 +250,7 @@ impl<D: Device, F: Fn() -> Result<D, DeviceError>> Backend for Gpu<F> {
     ) -> Result<Footprint, BackendError> {
         weights.check(graph)?;
         let graph = expand::expand(graph, weights);
-        exec::footprint(&graph, weights, limits, &self.tuning, D::ADOPTS)
+        room::footprint(&graph, weights, limits, &self.tuning, D::ADOPTS)
     }
 
     fn compile(
