@@ -178,11 +178,11 @@ pub enum Kind {
     /// `sum = left * right + sum`. Both are of one element type, the same for all of a sum. The order of additions is the
     /// device's own, and CUDA rounds elements of F32 to 11 significant bits (tf32), which BF16 has less of.
     TileMultiply {
-        /// [`TileRole::Sum`].
+        /// [`TileRole::Sum`](super::TileRole::Sum).
         sum: TileReg,
-        /// [`TileRole::Left`].
+        /// [`TileRole::Left`](super::TileRole::Left).
         left: TileReg,
-        /// [`TileRole::Right`].
+        /// [`TileRole::Right`](super::TileRole::Right).
         right: TileReg,
     },
     /// Writes a sum to shared memory, of F32. The index is a multiple of 16, the stride of 8.

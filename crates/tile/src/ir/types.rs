@@ -52,7 +52,7 @@ impl Elem {
 pub struct Reg(pub u32);
 
 impl Reg {
-    /// Index in [`Program::regs`].
+    /// Index in [`Program::regs`](super::Program::regs).
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -102,9 +102,9 @@ pub struct TileInfo {
 /// A memory that a statement addresses, by elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Memory {
-    /// Index in [`Program::buffers`].
+    /// Index in [`Program::buffers`](super::Program::buffers).
     Buffer(u32),
-    /// Index in [`Program::shared`].
+    /// Index in [`Program::shared`](super::Program::shared).
     Shared(u32),
 }
 
