@@ -12,7 +12,7 @@ use crate::{
     state::States,
 };
 
-/// What [`Model::new`] of the same arguments will hold, on a device that adopts weights or does not.
+/// What [`Model::new`](crate::Model::new) of the same arguments will hold, on a device that adopts weights or does not.
 pub fn footprint(
     graph: &Graph,
     bound: &Weights,

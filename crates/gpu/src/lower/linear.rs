@@ -171,7 +171,7 @@ impl Lower<'_> {
             limit,
         };
         let mut least = FEW;
-        let long = rows <= 2048 && cols > 2048;
+        let long = Matmul::is_long(rows, cols);
         for most in [16, 64, u32::MAX] {
             let kernel = Matmul {
                 ragged: !cols.is_multiple_of(STEP),

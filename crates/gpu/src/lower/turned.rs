@@ -109,6 +109,10 @@ impl<'a> Search<'a> {
             [from_q, from_k] = [node_q.inputs[0], node_k.inputs[0]];
             norms
         });
-        Some((Turned { queries: from_q, keys: from_k, angles, norms }, absorbed))
+        // between them nothing may run: the angles, which are read later than planned, might be overwritten
+        let absorbs = |other: &Node| other.outputs.iter().any(|y| absorbed.contains(y));
+        let before = self.graph.nodes.iter().take_while(|other| other.outputs != node.outputs);
+        let alone = before.skip_while(|other| !absorbs(other)).all(absorbs);
+        alone.then_some((Turned { queries: from_q, keys: from_k, angles, norms }, absorbed))
     }
 }

@@ -13,8 +13,8 @@ use crate::{
 
 impl Matmul {
     /// For up to so many vectors: plain results, of whole blocks of columns, without a bias, in a geometry that does well
-    /// where operands are staged as `stage`, measured on an H100 (F16). A `long` matrix has few rows and many columns: its
-    /// threadgroups do not fill the device, and wait for weights. [`Matmul::fitted`] makes sure that there is room.
+    /// where operands are staged as `stage`, measured on an H100 (F16). Whether the matrix is `long`, [`Matmul::is_long`]
+    /// tells. [`Matmul::fitted`] makes sure that there is room.
     pub fn new(matrix: Matrix, stage: Elem, vectors: u32, long: bool) -> Self {
         let (vectors, rows, down, across, steps, depth) = match (stage, vectors) {
             (Elem::F16, ..=16) if !long => (16, 32, 1, 2, 4, 1),
@@ -24,6 +24,11 @@ impl Matmul {
         };
         let (ragged, bias, end) = (false, false, End::Parts(1));
         Self { matrix, vectors, rows, down, across, steps, depth, stage, ragged, bias, end }
+    }
+
+    /// Whether a matrix has few rows and many columns: its threadgroups do not fill a device, and wait for weights.
+    pub fn is_long(rows: u32, cols: u32) -> bool {
+        rows <= 2048 && cols > 2048
     }
 
     /// As [`Matmul::new`], for tiles of `vectors` pairs of an expert, of which many are not full.
